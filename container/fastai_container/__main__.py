@@ -1,0 +1,5 @@
+import sys
+
+from fastai_container.entrypoint import main
+
+sys.exit(main())

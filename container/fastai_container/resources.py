@@ -1,0 +1,53 @@
+"""What this container may use: a cgroup's limits count, not what the host has."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from pathlib import Path
+
+# A cgroup without a limit reports a number near 2**63.
+_NO_LIMIT = 1 << 60
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+
+
+def _cpu_quota() -> float | None:
+    quota = _read("/sys/fs/cgroup/cpu.max")  # cgroup 2: "200000 100000" or "max 100000"
+    if quota is not None:
+        limit, period = quota.split()
+        return None if limit == "max" else int(limit) / int(period)
+    limit_us, period_us = (_read(f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us") for name in ("quota", "period"))
+    if limit_us is None or period_us is None or int(limit_us) <= 0:
+        return None
+    return int(limit_us) / int(period_us)
+
+
+def cpu_count() -> int:
+    """Cores this process may use: its affinity mask and its cgroup's quota (rounded up), at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cpu_quota()
+    return max(1, cores if quota is None else min(cores, math.ceil(quota)))
+
+
+def memory_limit_bytes() -> int | None:
+    """The cgroup's memory limit in bytes, or None where there is none."""
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        text = _read(path)
+        if text is not None and text != "max" and int(text) < _NO_LIMIT:
+            return int(text)
+    return None
+
+
+def shared_memory_free_bytes() -> int | None:
+    """Free bytes in /dev/shm, through which data loader workers pass their batches; None where there is none."""
+    try:
+        return shutil.disk_usage("/dev/shm").free  # noqa: S108 - the mount itself, nothing is written
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""Serving a model folder behind multi-model-server: supervisor, batch handler, runtime."""

@@ -1,0 +1,1 @@
+"""The built-in training program: a folder of pictures in, a model folder out."""

@@ -1,0 +1,5 @@
+import sys
+
+from fastai_training.program import main
+
+sys.exit(main())

@@ -1,0 +1,79 @@
+"""Write a trained learner as a model folder: weights, the CPU program, the learner for people."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import openvino
+import torch
+from fastai.vision.all import (
+    AttrGetter,
+    Categorize,
+    CrossEntropyLossFlat,
+    Datasets,
+    IntToFloatTensor,
+    Learner,
+    Normalize,
+    PILImage,
+    Resize,
+    ToTensor,
+    error_rate,
+)
+from safetensors.torch import save_file
+
+from fastai_container import __version__
+from fastai_container.model_folder import LEARNER, PROGRAM, WEIGHTS, Model, writing
+from fastai_training.models import Program
+
+_PACKAGES = ("fastai", "torch", "torchvision", "timm", "openvino", "pillow", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Of what made a model."""
+    return {"fastai-sagemaker": __version__, "python": platform.python_version()} | {
+        name: metadata.version(name) for name in _PACKAGES
+    }
+
+
+def write_program(model: torch.nn.Module, details: Model, path: Path) -> None:
+    """Convert ``model`` to OpenVINO at ``path``: uint8 (n, size, size, 3) in, probabilities (n, classes) out."""
+    program = Program(model, tuple(details.mean), tuple(details.std)).eval()
+    example = torch.zeros((2, details.image_size, details.image_size, 3), dtype=torch.uint8)
+    converted = openvino.convert_model(
+        program, example_input=example, input=[("pictures", openvino.PartialShape([-1, *example.shape[1:]]), openvino.Type.u8)]
+    )
+    converted.outputs[0].get_tensor().set_names({"probabilities"})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    openvino.save_model(converted, str(path), compress_to_fp16=True)
+
+
+def portable_learner(model: torch.nn.Module, details: Model, example: Path) -> Learner:
+    """A learner made of fastai's own parts alone, so that its pickle loads wherever fastai is installed."""
+    datasets = Datasets(
+        [example],
+        # No picture has a label here, AttrGetter's default stands for it: the pipeline is kept for its vocabulary.
+        tfms=[[PILImage.create], [AttrGetter("label", details.vocab[0]), Categorize(vocab=details.vocab)]],
+        splits=[[0], [0]],
+    )
+    loaders = datasets.dataloaders(
+        bs=1,
+        after_item=[Resize(details.image_size), ToTensor],
+        after_batch=[IntToFloatTensor, Normalize.from_stats(details.mean, details.std)],
+        device=torch.device("cpu"),
+        num_workers=0,
+    )
+    return Learner(loaders, model, loss_func=CrossEntropyLossFlat(), metrics=error_rate)
+
+
+def write_model_folder(folder: Path, model: torch.nn.Module, details: Model, example: Path) -> None:
+    """Write ``model`` as the model folder ``folder``; ``example`` is any picture of the data set."""
+    model = model.cpu().float().eval().to(memory_format=torch.contiguous_format)
+    with writing(folder, details) as partial, torch.no_grad():
+        state: dict[str, Any] = {name: value.detach().contiguous().clone() for name, value in model.state_dict().items()}
+        save_file(state, partial / WEIGHTS, metadata={"format": "pt", "arch": details.arch})
+        write_program(model, details, partial / PROGRAM)
+        learner = portable_learner(model, details, example)
+        learner.export(partial / LEARNER)

