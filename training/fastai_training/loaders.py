@@ -29,6 +29,8 @@ from fastai_training.labels import Example
 
 #: torch's loader keeps this many batches ready for each worker.
 PREFETCH = 2
+#: fastai's tensors form reference cycles: a used batch keeps its shared memory until the garbage collector comes by.
+UNCOLLECTED = 8
 
 
 def open_for_training(path: Path, side: int) -> PILImage:
@@ -93,11 +95,13 @@ def worker_count(parameters: HyperParameters) -> tuple[int, str]:
     if asked == 0 or free is None:
         return asked, ""
     batch_bytes = parameters.batch_size * parameters.image_size**2 * 3
-    fitting = int(free * 0.8 / (batch_bytes * (PREFETCH + 1)))
+    # For each worker those kept ready and the one it is writing.
+    fitting = max(0, (free // batch_bytes - UNCOLLECTED) // (PREFETCH + 1))
     if fitting >= asked:
         return asked, ""
     return fitting, (
-        f"/dev/shm has {free / 2**20:.0f} MiB free, enough for {fitting} loader workers of the {asked} wanted; "
+        f"/dev/shm has {free / 2**20:.0f} MiB free, enough for {fitting} of the {asked} loader workers wanted"
+        f"{' (pictures are decoded by the training process)' if fitting == 0 else ''}; "
         "docker run --shm-size=2g gives more"
     )
 
@@ -124,7 +128,7 @@ def build_loaders(
         after_batch[1:1] = aug_transforms(size=size)
     return datasets.dataloaders(
         bs=min(parameters.batch_size, len(train)),
-        val_bs=parameters.batch_size * 2,
+        val_bs=parameters.batch_size,
         after_item=[SquareView(size, random_crop=parameters.augment != "none"), ToTensor],
         after_batch=after_batch,
         device=device,

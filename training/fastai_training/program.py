@@ -159,9 +159,12 @@ def train(paths: MLPaths) -> None:
 
 def _reason(error: BaseException) -> str:
     """One sentence in the user's terms for an error that is not a UserError."""
-    text = str(error).strip() or type(error).__name__
+    # A loader worker's error arrives with its whole traceback as the message; what happened is its last line.
+    text = (str(error).strip() or type(error).__name__).splitlines()[-1]
+    if "shared memory" in text or "(shm)" in text:
+        return f"/dev/shm is too small for the loader workers: {text}; set workers=0 or docker run --shm-size=2g"
     if "out of memory" in text.lower() or isinstance(error, MemoryError):
-        return f"out of memory: {text.splitlines()[0]}; lower batch_size or image_size, or take a larger instance"
+        return f"out of memory: {text}; lower batch_size or image_size, or take a larger instance"
     if isinstance(error, FloatingPointError):
         return text
     if isinstance(error, OSError) and error.errno == 28:

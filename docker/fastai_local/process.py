@@ -1,0 +1,125 @@
+"""Running other programs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastai_local.errors import LocalError
+
+NOT_FOUND = 127
+TIMED_OUT = 124
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a program left: exit code (127: not found, 124: out of time), standard output, standard error."""
+
+    code: int
+    out: str = ""
+    err: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+
+def say(message: str) -> None:
+    """Prints a line at once: programs that we run write to the same place, and the order should be the real one."""
+    print(message, flush=True)
+
+
+def warn(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def merged(env: Mapping[str, str] | None) -> dict[str, str] | None:
+    return None if env is None else {**os.environ, **env}
+
+
+def capture(
+    command: Sequence[str | Path],
+    *,
+    timeout: float = 60,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Result:
+    """Runs a command and returns its output; a missing program or a time-out (seconds) is a result, not an error."""
+    try:
+        done = subprocess.run(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            env=merged(env),
+            cwd=cwd,
+            check=False,
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        return Result(NOT_FOUND, "", str(error))
+    except subprocess.TimeoutExpired:
+        return Result(TIMED_OUT, "", f"no answer in {timeout:g} seconds")
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def stream(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> int:
+    """Runs a command whose output goes to ours; returns its exit code (124: out of time, in seconds)."""
+    sys.stdout.flush()
+    try:
+        return subprocess.run(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            cwd=cwd,
+            env=merged(env),
+            timeout=timeout,
+            check=False,
+        ).returncode
+    except (FileNotFoundError, PermissionError) as error:
+        raise LocalError(f"{command[0]} can't be run: {error.strerror}") from error
+    except subprocess.TimeoutExpired:
+        return TIMED_OUT
+
+
+def tee(command: Sequence[str | Path]) -> tuple[int, str]:
+    """Runs a command, showing its output as it comes; returns its exit code and its last line that holds something."""
+    last = ""
+    try:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        raise LocalError(f"{command[0]} can't be run: {error.strerror}") from error
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            say(line.rstrip("\n"))
+            last = line.strip() or last
+    return process.returncode, last
+
+
+def error_in(log: str) -> str | None:
+    """The sentence of the last `error: …` line of a log: how our programs end when they know why."""
+    lines = [line for line in log.splitlines() if line.startswith("error: ")]
+    return lines[-1].removeprefix("error: ") if lines else None
+
+
+def last_line(text: str) -> str:
+    """The last line that holds something, which is where most programs say what went wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
