@@ -121,11 +121,6 @@ def build_classifier(arch: str, classes: int, *, pretrained: bool, weights_chann
             f"{arch} can't be used: it gives no feature map to put fastai's head on ({error!r}); "
             "choose a convolutional network such as resnet34, convnext_tiny or efficientnet_lite0"
         ) from None
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            # Networks ported from TensorFlow average over hundreds of batches (0.01): fine-tuning has fewer than that,
-            # and the model is then validated with the statistics of other pictures.
-            module.momentum = max(module.momentum or 0, 0.1)
     return Classifier(model, splitter, architecture.stats, architecture.name, source)
 
 
