@@ -96,7 +96,9 @@ def _from_manifest(root: Path, label_column: str, *, forced: bool) -> Examples |
     manifests = sorted(path for path in root.iterdir() if path.suffix.lower() in MANIFEST_SUFFIXES and path.is_file())
     if not manifests:
         if forced:
-            raise DataError(f"no manifest in {root}; put one there: a .csv with a header, or .jsonl, with file and label")
+            raise DataError(
+                f"no manifest in {root}; put one there: a .csv with a header, or .jsonl, with file and label"
+            )
         return None
     if len(manifests) > 1:
         if forced:
@@ -199,7 +201,7 @@ def find_examples(root: Path, label_from: str = "auto", label_column: str = "") 
     if len(examples.vocab) < 2:
         held = f"only the class {examples.vocab[0]!r}" if examples.items else "no labelled picture"
         raise DataError(
-            f"labels from {examples.source} give {held} ({len(examples.skipped)} of {len(pictures)} pictures have none); "
-            "at least two classes are needed: check the folder, or set label_from to names, folders or manifest"
+            f"labels from {examples.source} give {held} ({len(examples.skipped)} of {len(pictures)} pictures have "
+            "none); at least two classes are needed: check the folder, or set label_from to names, folders or manifest"
         )
     return examples

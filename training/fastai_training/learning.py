@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.vision.all import (
     BnFreeze,
     ChannelsLast,
@@ -17,7 +18,6 @@ from fastai.vision.all import (
     set_seed,
     valley,
 )
-from fastai.callback.fp16 import AMPMode, MixedPrecision
 
 from fastai_container.resources import cpu_count
 from fastai_training.callbacks import CpuBFloat16, Progress, StopAtNan, quiet
@@ -53,7 +53,9 @@ def choose_precision(asked: str, device: torch.device) -> str:
     """fp32, bf16 or fp16 on ``device``. Raises HyperParameterError for one that it doesn't have."""
     if device.type == "cuda":
         if asked == "bf16" and not torch.cuda.is_bf16_supported():
-            raise HyperParameterError(f"precision=bf16 is not supported by {torch.cuda.get_device_name()}; use fp16 or auto")
+            raise HyperParameterError(
+                f"precision=bf16 is not supported by {torch.cuda.get_device_name()}; use fp16 or auto"
+            )
         return "fp16" if asked == "auto" else asked
     if asked == "fp16":
         raise HyperParameterError("precision=fp16 needs a GPU and there is none; use auto, bf16 or fp32")
@@ -79,7 +81,11 @@ def _find_rate(learner: Learner) -> float:
 
 
 def fit(
-    train: list[Example], valid: list[Example], vocab: list[str], parameters: HyperParameters, weights_channel: Path | None
+    train: list[Example],
+    valid: list[Example],
+    vocab: list[str],
+    parameters: HyperParameters,
+    weights_channel: Path | None,
 ) -> Result:
     """Train on ``train``, validate on ``valid``; lesson 1's recipe: the head alone first, then everything.
 
@@ -137,6 +143,11 @@ def fit(
         "train_loss": progress.history[-1]["train_loss"],
     }
     return Result(
-        learner.model, classifier.arch, classifier.stats, classifier.weights, metrics, progress.history,
+        learner.model,
+        classifier.arch,
+        classifier.stats,
+        classifier.weights,
+        metrics,
+        progress.history,
         probabilities.float(),
     )

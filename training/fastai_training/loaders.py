@@ -100,7 +100,7 @@ def worker_count(parameters: HyperParameters) -> tuple[int, str]:
     if fitting >= asked:
         return asked, ""
     return fitting, (
-        f"/dev/shm has {free / 2**20:.0f} MiB free, enough for {fitting} of the {asked} loader workers wanted"
+        f"/dev/shm has {free / 2**20:.0f} MiB free, enough for {fitting} of the {asked} loader workers wanted"  # noqa: S108 - a message
         f"{' (pictures are decoded by the training process)' if fitting == 0 else ''}; "
         "docker run --shm-size=2g gives more"
     )

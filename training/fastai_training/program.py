@@ -43,7 +43,9 @@ def find_channels(paths: MLPaths) -> Channels:
     training = next((present[name] for name in TRAINING_ALIASES if name in present), None)
     if training is None:
         held = f"there is only {', '.join(present)}" if present else "there is none"
-        raise DataError(f"no channel named {TRAINING} in {paths.data} ({held}); pass the pictures as the channel training")
+        raise DataError(
+            f"no channel named {TRAINING} in {paths.data} ({held}); pass the pictures as the channel training"
+        )
     return Channels(training, present.get(VALIDATION) or present.get("valid"), present.get(WEIGHTS))
 
 
@@ -62,7 +64,8 @@ def _usable(root: Path, channel: str, parameters: HyperParameters) -> Examples:
     usable = leave_out_unreadable(found, strict=parameters.strict, processes=cpu_count())
     if usable.skipped:
         shown = "; ".join(f"{name}: {why}" for name, why in usable.skipped[:5])
-        log(f"channel {channel}: {len(usable.skipped)} pictures left out ({shown}{' ...' if len(usable.skipped) > 5 else ''})")
+        more = " ..." if len(usable.skipped) > 5 else ""
+        log(f"channel {channel}: {len(usable.skipped)} pictures left out ({shown}{more})")
     return usable
 
 
@@ -162,7 +165,7 @@ def _reason(error: BaseException) -> str:
     # A loader worker's error arrives with its whole traceback as the message; what happened is its last line.
     text = (str(error).strip() or type(error).__name__).splitlines()[-1]
     if "shared memory" in text or "(shm)" in text:
-        return f"/dev/shm is too small for the loader workers: {text}; set workers=0 or docker run --shm-size=2g"
+        return f"/dev/shm is too small for the loader workers: {text}; set workers=0 or docker run --shm-size=2g"  # noqa: S108
     if "out of memory" in text.lower() or isinstance(error, MemoryError):
         return f"out of memory: {text}; lower batch_size or image_size, or take a larger instance"
     if isinstance(error, FloatingPointError):
@@ -179,7 +182,7 @@ def main() -> int:
         train(paths)
     except UserError as error:
         reason = str(error)
-    except Exception as error:  # noqa: BLE001 - the job's last resort: whatever it is, the user gets a reason
+    except Exception as error:
         traceback.print_exc()
         reason = _reason(error)
     else:
