@@ -1,0 +1,87 @@
+"""What the images are: their size, what they hold and what they don't."""
+
+from __future__ import annotations
+
+import docker
+import pytest
+
+from tests.contract.conftest import SERVING_IMAGE, TRAINING_IMAGE
+
+pytestmark = pytest.mark.engine
+
+#: Bytes, unpacked.
+MOST_BYTES = {SERVING_IMAGE: 450_000_000, TRAINING_IMAGE: 2_400_000_000}
+
+
+def run(engine: docker.DockerClient, image: str, *command: str, **options: object) -> str:
+    return engine.containers.run(image, list(command), remove=True, network_mode="none", **options).decode()
+
+
+@pytest.mark.parametrize("image", [SERVING_IMAGE, TRAINING_IMAGE])
+def test_size(engine, image):
+    assert engine.images.get(image).attrs["Size"] <= MOST_BYTES[image]
+
+
+@pytest.mark.parametrize("image", [SERVING_IMAGE, TRAINING_IMAGE])
+def test_labels_and_entry_point(engine, image):
+    config = engine.images.get(image).attrs["Config"]
+    assert config["Labels"]["com.amazonaws.sagemaker.capabilities.accept-bind-to-port"] == "true"
+    assert config["Labels"]["com.amazonaws.sagemaker.capabilities.multi-models"] == "true"
+    for name in ("title", "version", "revision", "created", "licenses"):
+        assert config["Labels"][f"org.opencontainers.image.{name}"]
+    assert config["Entrypoint"][0].startswith("/"), "exec form: a shell would swallow signals"
+    assert config["Cmd"] in (["serve"], ["train"])
+
+
+@pytest.mark.parametrize("image", [SERVING_IMAGE, TRAINING_IMAGE])
+def test_no_compiler_no_cache_no_test_tool(engine, image):
+    script = (
+        "for program in gcc cc javac make git pytest uv; do command -v $program; done;"
+        "ls -d /root/.cache /opt/tools /var/lib/apt/lists/*_* 2>/dev/null; true"
+    )
+    assert run(engine, image, "sh", "-c", script) == ""
+
+
+@pytest.mark.parametrize("image", [SERVING_IMAGE, TRAINING_IMAGE])
+def test_sdk_needs_bash_python_and_pip(engine, image):
+    # SDK 3 starts /bin/bash on its own driver, which calls python3 and pip3 (CONTRACT, section 1).
+    assert "ok" in run(engine, image, "bash", "-c", "python3 -V && pip3 --version && echo ok")
+
+
+def test_serving_holds_no_torch_and_no_fastai(engine):
+    script = (
+        "import importlib.util as u;"
+        "print([n for n in ('torch', 'torchvision', 'fastai', 'fastai_training', 'timm', 'scipy') if u.find_spec(n)])"
+    )
+    assert run(engine, SERVING_IMAGE, "python3", "-c", script).strip() == "[]"
+
+
+def test_serving_runs_without_rights(engine):
+    assert run(engine, SERVING_IMAGE, "id", "-u").strip() == "10001"
+    assert run(engine, SERVING_IMAGE, "python3", "-c", "import fastai_serving", user="4242:4242") == ""
+
+
+def test_torchvision_imports_in_any_script(engine):
+    script = "import torchvision, fastai.vision.all, sagemaker_training, timm; print(torchvision.__version__)"
+    assert run(engine, TRAINING_IMAGE, "python3", "-c", script).strip()
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [(["sh", "-c", "exit 7"], 7), (["no-such-command"], 127), (["/etc"], 126), (["sh", "-c", "kill -TERM $$"], 143)],
+)
+def test_exit_code_is_passed_on(engine, command, code):
+    container = engine.containers.run(SERVING_IMAGE, command, detach=True)
+    try:
+        assert container.wait(timeout=60)["StatusCode"] == code
+    finally:
+        container.remove(force=True)
+
+
+def test_serving_image_says_that_it_cannot_train(engine):
+    container = engine.containers.run(SERVING_IMAGE, "train", detach=True)
+    try:
+        assert container.wait(timeout=60)["StatusCode"] == 1
+        assert "fastai-sagemaker-training" in container.logs().decode()
+    finally:
+        container.remove(force=True)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from fastai_container import entrypoint
+from fastai_container.errors import UserError
+from fastai_container.paths import FAILURE_REASON_LENGTH, MLPaths
+
+
+def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fastai_container", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | environment,
+    )
+
+
+def test_no_argument_prints_usage():
+    result = call()
+    assert result.returncode == 0
+    assert "train" in result.stdout
+
+
+def test_a_command_s_output_and_exit_code_are_its_own():
+    result = call("sh", "-c", "echo out; exit 9")
+    assert (result.returncode, result.stdout) == (9, "out\n")
+
+
+def test_arguments_reach_the_command_unharmed():
+    nasty = """a 'b' "c" $(d) `e`\n*"""
+    assert call("printf", "%s", nasty).stdout == nasty
+
+
+def test_unknown_command():
+    result = call("trian")
+    assert result.returncode == 127
+    assert "train and serve" in result.stderr
+
+
+def test_user_errors_have_no_traceback(monkeypatch, capsys):
+    def fail() -> int:
+        raise UserError("do this instead")
+
+    monkeypatch.setattr(entrypoint, "_run_serve", fail)
+    assert entrypoint.main(["serve"]) == 1
+    assert capsys.readouterr().err == "error: do this instead\n"
+
+
+def test_serve_without_a_model_folder(tmp_path):
+    pytest.importorskip("mms")
+    result = call("serve", SAGEMAKER_BASE_DIR=str(tmp_path))
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1].startswith(f"error: there is no model folder at {tmp_path}/model")
+
+
+def test_failure_file_is_cut_to_what_sagemaker_shows(tmp_path):
+    paths = MLPaths(tmp_path)
+    paths.write_failure("x" * 5000)
+    assert len(paths.failure.read_text()) == FAILURE_REASON_LENGTH
+
+
+def test_base_dir_stands_for_opt_ml(tmp_path, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    assert MLPaths.from_environment().model == tmp_path / "model"
+    monkeypatch.delenv("SAGEMAKER_BASE_DIR")
+    assert str(MLPaths.from_environment().model) == "/opt/ml/model"
