@@ -82,7 +82,7 @@ class HyperParameters:
     )
     label_from: str = _parameter(
         "auto",
-        "where labels come from: `names` (shiba_inu_12.jpg), `folders` (shiba_inu/12.jpg), `manifest` (CSV, JSON lines)",
+        "where labels come from: `names` (shiba_inu_12.jpg), `folders` (shiba_inu/12.jpg) or `manifest` (CSV, JSONL)",
         choices=("auto", "names", "folders", "manifest"),
     )
     label_column: str = _parameter("", "the manifest's column that holds the label, when its name doesn't say so")
