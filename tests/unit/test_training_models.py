@@ -37,8 +37,7 @@ def test_the_program_normalizes_and_gives_probabilities():
 
     pictures = torch.randint(0, 256, (2, 8, 8, 3), dtype=torch.uint8)
     answers = Program(Model(), mean, std)(pictures)
-    expected = (pictures.permute(0, 3, 1, 2) / 255 - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(
-        1, 3, 1, 1
-    )
+    scaled = pictures.permute(0, 3, 1, 2) / 255
+    expected = (scaled - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
     assert torch.allclose(seen[0], expected, atol=1e-5)
     assert torch.allclose(answers.sum(1), torch.ones(2))

@@ -27,7 +27,7 @@ def test_it_is_the_same_for_the_same_seed_whatever_the_order():
 
 
 def test_another_class_moves_no_picture():
-    first = {item for item in stratified_split(examples(a=30), 0.3, 7)[1]}
+    first = set(stratified_split(examples(a=30), 0.3, 7)[1])
     second = {item for item in stratified_split(examples(a=30, b=30), 0.3, 7)[1] if item.label == "a"}
     assert first == second
 

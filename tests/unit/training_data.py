@@ -22,8 +22,5 @@ def write_picture(path: Path, colour: tuple[int, int, int], size: tuple[int, int
 
 def write_pictures(folder: Path, each: int, colours: tuple[str, ...] = ("red", "green", "blue")) -> list[Path]:
     """``each`` pictures of every colour, named as the pets are: red_1.jpg."""
-    return [
-        write_picture(folder / f"{name}_{number}.jpg", COLOURS[name])
-        for name in colours
-        for number in range(1, each + 1)
-    ]
+    numbers = range(1, each + 1)
+    return [write_picture(folder / f"{name}_{n}.jpg", COLOURS[name]) for name in colours for n in numbers]

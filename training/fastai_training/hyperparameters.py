@@ -93,6 +93,12 @@ class HyperParameters:
     )
     weight_decay: float = _parameter(0.01, "weight decay", low=0, high=1)
     momentum: float = _parameter(0.95, "highest momentum of the one-cycle schedule", low=0, high=0.999)
+    checkpoint_seconds: int = _parameter(
+        600,
+        "write a checkpoint at least this often (seconds) besides each epoch's end; 0 for the ends alone",
+        low=0,
+        high=86_400,
+    )
     strict: bool = _parameter(False, "fail on the first unreadable picture instead of leaving it out")
 
 
