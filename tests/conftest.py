@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# Before anything imports torch: threads that spin while they wait slow down whatever shares their cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

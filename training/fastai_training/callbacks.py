@@ -52,11 +52,38 @@ class Progress(Callback):
     remove_on_fetch = True
     order = 60  # after the Recorder has computed the epoch's values
 
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
+    def __init__(self, epochs: int, *, shown: bool = True, processes: int = 1) -> None:
+        self.epochs, self.shown, self.processes = epochs, shown, processes
         self.history: list[dict[str, float]] = []
         self.is_terminal = sys.stdout.isatty()
         self.started = self.last_line = time.monotonic()
+        # A run that goes on from a checkpoint has done this already, in another process's time.
+        self.done_before, self.seconds_before = 0.0, 0.0
+        self.partial: dict[str, float] | None = None
+        self.images, self.train_seconds = 0, 0.0
+        self.epoch_started = self.started
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint; ``resume`` takes it."""
+        return {
+            "history": self.history,
+            "seconds": self.seconds(),
+            "epoch": {
+                "images": self.images,
+                "train_seconds": self.train_seconds,
+                "seconds": time.monotonic() - self.epoch_started,
+            },
+        }
+
+    def resume(self, state: dict[str, Any], *, inside_epoch: bool) -> None:
+        """Go on after what ``state`` says was done."""
+        self.history = list(state["history"])
+        self.done_before, self.seconds_before = float(len(self.history)), state["seconds"]
+        self.partial = state["epoch"] if inside_epoch else None
+
+    def seconds(self) -> float:
+        """Spent in training, before a stop too."""
+        return self.seconds_before + time.monotonic() - self.started
 
     def _share_done(self) -> float:
         """Share of the current epoch that is done; validation counts by its batches."""
@@ -67,19 +94,22 @@ class Progress(Callback):
 
     def _eta(self, share: float) -> float:
         done = len(self.history) + share
-        return (time.monotonic() - self.started) / done * (self.epochs - done)
+        here = done - self.done_before
+        return (time.monotonic() - self.started) / here * (self.epochs - done) if here > 0 else math.nan
 
     def before_epoch(self) -> None:
-        self.epoch_started = time.monotonic()
-        self.images = 0
-        self.train_seconds = 0.0
+        before = self.partial or {"images": 0, "train_seconds": 0.0, "seconds": 0.0}
+        self.partial = None
+        self.epoch_started = time.monotonic() - before["seconds"]
+        self.images, self.train_seconds = int(before["images"]), before["train_seconds"]
+        self.batch_started = time.monotonic()
 
     def after_batch(self) -> None:
         if self.training:
-            self.images += len(self.yb[0])
-            self.train_seconds = time.monotonic() - self.epoch_started
-        now = time.monotonic()
-        if now - self.last_line < (0.2 if self.is_terminal else LOG_INTERVAL):
+            self.images += len(self.yb[0]) * self.processes
+            self.train_seconds += time.monotonic() - self.batch_started
+        now = self.batch_started = time.monotonic()
+        if not self.shown or now - self.last_line < (0.2 if self.is_terminal else LOG_INTERVAL):
             return
         self.last_line = now
         share = self._share_done()
@@ -91,13 +121,15 @@ class Progress(Callback):
             print(text, flush=True)
 
     def after_epoch(self) -> None:
-        if self.is_terminal:
+        if self.is_terminal and self.shown:
             print("\r\x1b[K", end="")
         names, values = self.recorder.metric_names[1:-1], self.recorder.log[1:]
         row = {name: float(value) for name, value in zip(names, values, strict=False)}
         row["images_per_second"] = self.images / self.train_seconds if self.train_seconds else math.nan
         row["seconds"] = time.monotonic() - self.epoch_started
         self.history.append({"epoch": len(self.history) + 1} | row)
+        if not self.shown:
+            return
         shown = " ".join(f"{name}={row[name]:.4f}" for name in names)
         print(
             f"epoch={len(self.history)} {shown} images_per_second={row['images_per_second']:.1f} "

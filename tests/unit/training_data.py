@@ -1,0 +1,26 @@
+"""Small pictures for the tests of training: each class has its own colour, so that a network can learn them."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from PIL import Image
+
+COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
+
+
+def write_picture(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (40, 32), seed: int = 0) -> Path:
+    """A noisy picture of one colour."""
+    noise = random.Random(f"{path.name}:{seed}")
+    image = Image.new("RGB", (8, 8))
+    image.putdata([tuple(min(255, max(0, value + noise.randint(-60, 60))) for value in colour) for _ in range(64)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.resize(size, Image.Resampling.BICUBIC).save(path, quality=92)
+    return path
+
+
+def write_pictures(folder: Path, each: int, colours: tuple[str, ...] = ("red", "green", "blue")) -> list[Path]:
+    """``each`` pictures of every colour, named as the pets are: red_1.jpg."""
+    numbers = range(1, each + 1)
+    return [write_picture(folder / f"{name}_{n}.jpg", COLOURS[name]) for name in colours for n in numbers]

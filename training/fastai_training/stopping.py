@@ -1,0 +1,49 @@
+"""Being told to stop: SageMaker sends SIGTERM and, 120 s later, SIGKILL (CONTRACT, "Start and stop")."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stop:
+    """Ends the program with 128 + the signal's number: at once, or where it suits while ``deferred()``.
+
+    SystemExit is raised, which no ``except Exception`` on the way swallows.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._deferred = False
+
+    @property
+    def requested(self) -> bool:
+        return self.number != 0
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + (self.number or signal.SIGTERM)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self.number = number
+        if not self._deferred:
+            print(f"stopped by {signal.Signals(number).name}", flush=True)
+            raise SystemExit(self.exit_code)
+
+    def install(self) -> None:
+        """Take SIGTERM and SIGINT; the main thread's to call."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Inside, a signal is only noted: the training loop stops after the batch and writes a checkpoint first."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+        if self.requested:  # it came after the loop had looked for the last time
+            raise SystemExit(self.exit_code)
