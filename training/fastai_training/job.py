@@ -1,75 +1,182 @@
-"""One training job, seen from PID 1: choose what to run, pass signals on, and say what went wrong."""
+"""One training job, seen from PID 1: choose what to run, watch over it, and say what went wrong."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
 from fastai_container.errors import UserError
 from fastai_container.paths import MLPaths
+from fastai_training import failure, intermediate
+from fastai_training.cluster import Cluster, gpu_count
 from fastai_training.hyperparameters import read_file
+from fastai_training.masking import Mask
+from fastai_training.memory import OomCount
+from fastai_training.output import Tail
+from fastai_training.peers import PeerFailure, Peers
+from fastai_training.script import decoded, find_unnamed_code, program_of
+from fastai_training.supervisor import Outcome, Supervisor
 
-#: SageMaker's script mode names the user's program by these (sagemaker-training's contract).
-PROGRAM_PARAMETER, PROGRAM_ENV = "sagemaker_program", "SAGEMAKER_PROGRAM"
-
-
-def _command(paths: MLPaths) -> list[str]:
-    """The program to run: the user's script through sagemaker-training, or the built-in one. Raises UserError."""
-    parameters = read_file(paths.config / "hyperparameters.json")
-    if parameters.get(PROGRAM_PARAMETER) or os.environ.get(PROGRAM_ENV):
-        return [sys.executable, "-m", "sagemaker_training.cli.train"]
-    if paths.code.is_dir() and any(paths.code.glob("*.py")):
-        raise UserError(
-            f"there is code in {paths.code} but nothing says which file to run; set the hyperparameter "
-            f"{PROGRAM_PARAMETER} (the SDK does when entry_point is given), or leave the folder empty"
-        )
-    return [sys.executable, "-m", "fastai_training"]
+#: A process that lost its peers fails at once; why they were lost is known a little later (torchrun gives the other
+#: processes of its host 30 seconds to end).
+WAIT_FOR_PEERS_SECONDS = 40
+#: Held free during the job, so that a full disk still takes the reason.
+_RESERVE_BYTES = 8192
 
 
-def _died_of(number: int) -> str:
-    name = signal.Signals(number).name
-    if number == signal.SIGKILL:
-        return (
-            f"training was killed ({name}): most likely the container's memory ran out; "
-            "lower batch_size or workers, or take a larger instance"
-        )
-    if number == signal.SIGBUS:
-        return f"training died of {name}: most likely /dev/shm is too small; set workers=0 or docker run --shm-size=2g"
-    return f"training was ended by {name}"
+def _command(paths: MLPaths, hyperparameters: Mapping[str, Any], cluster: Cluster) -> list[str]:
+    """What to run: the built-in program itself, or what gets a user's script or torchrun ready. Raises UserError."""
+    if not program_of(hyperparameters, os.environ):
+        find_unnamed_code(paths, hyperparameters)
+        if len(cluster.hosts) * max(1, gpu_count()) == 1:
+            return [sys.executable, "-P", "-m", "fastai_training"]
+    return [sys.executable, "-P", "-m", "fastai_training.launch"]
+
+
+@dataclass
+class _Job:
+    """What the reason of a failure is made of."""
+
+    paths: MLPaths
+    program: str
+    cluster: Cluster
+    tail: Tail
+    memory: OomCount
+    mask: Mask
+
+    def reason(self, outcome: Outcome, code: int, peer: PeerFailure | None, stopped: list[str]) -> str:
+        """The failure's whole text. ``peer``: another host's failure; ``stopped``: hosts that ended before this one."""
+        errors = self.tail.lines("stderr")
+        fault, before = failure.find_fault(errors, self.paths.code)
+        if fault is None:
+            fault, before = failure.find_fault(self.tail.lines(), self.paths.code)
+        error = failure.error_line(errors) or failure.error_line(self.tail.lines())
+        headline = [self._headline(outcome, code, fault, error)]
+        if fault is not None and headline[0] != fault.exception:
+            headline.append(fault.exception)
+        if fault is not None and fault.place:
+            headline.append(f"in {fault.place}")
+        if peer is not None and (outcome.aborted or failure.is_lost_peer(fault.exception if fault else error)):
+            headline = [str(peer), *(f"here: {text}" for text in headline[:2] if not outcome.aborted)]
+        elif stopped and fault is not None and failure.is_lost_peer(fault.exception):
+            headline.insert(0, f"host {', '.join(stopped)} ended before this one")
+        headline.append(f"{self.program}: exit code {code}")
+        last = before if fault is not None else errors
+        if not any(line.strip() for line in last):
+            last = self.tail.lines("stdout")
+        return self.mask(failure.compose([self.mask(text) for text in headline], [self.mask(text) for text in last]))
+
+    def _headline(self, outcome: Outcome, code: int, fault: failure.Fault | None, error: str) -> str:
+        if outcome.killed and outcome.stopped_by is not None:
+            return "training did not end in time after it was asked to stop, and was killed"
+        text = fault.exception if fault is not None else error
+        oom = OomCount.read().killed_since(self.memory)
+        if code > 128 and not outcome.aborted:
+            return failure.signal_reason(code - 128, oom)
+        if oom:
+            return failure.out_of_memory()
+        # Of a crash in a library the exception may not say it, but what was printed before does.
+        recent = "\n".join([text, *self.tail.lines()[-30:]])
+        volumes = (self.paths.model, self.paths.output_data, self.paths.checkpoints, self.paths.base, Path("/tmp"))  # noqa: S108
+        return failure.resource_reason(text or recent, volumes) or text or f"{self.program} ended with exit code {code}"
+
+
+def _reserve(paths: MLPaths) -> Path:
+    """A small file beside ``failure``; removed again when that is written."""
+    path = paths.failure.with_name(".reserved")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(_RESERVE_BYTES))
+    return path
+
+
+def _write_reason(paths: MLPaths, reason: str) -> None:
+    try:
+        paths.write_failure(reason)
+    except OSError as error:
+        print(f"error: {paths.failure} can't be written: {error.strerror}", file=sys.stderr)
+
+
+def _own_reason(path: Path, mask: Mask) -> str:
+    """What the program itself wrote as its failure's reason, secrets masked; "" for nothing."""
+    try:
+        return mask(path.read_text(encoding="utf-8", errors="replace")).strip()
+    except OSError:
+        return ""
+
+
+def _exit_code(outcome: Outcome, tail: Tail) -> int:
+    """The program's own exit code, also from behind torchrun, which always ends with 1."""
+    if outcome.stopped_by == signal.SIGTERM and outcome.exit_code == 1 and _was_torchrun(tail):
+        return 128 + signal.SIGTERM  # its workers ended because they were asked to
+    if outcome.exit_code == 1:
+        worker = failure.worker_exit_code(tail.lines("stderr"))
+        if worker:
+            return worker if worker > 0 else 128 - worker
+    return outcome.exit_code
+
+
+def _was_torchrun(tail: Tail) -> bool:
+    return any("torch.distributed" in line or "torch/distributed" in line for line in tail.lines("stderr"))
 
 
 def run() -> int:
-    """Run the job and return its exit code; SIGTERM and SIGINT go to the training process.
+    """Run the job and return its exit code: the program's own, or 128 + a signal's number, as in a shell.
 
-    A process that dies of a signal gives 128 + its number, as in a shell, and a reason in /opt/ml/output/failure.
+    A failure's reason goes to /opt/ml/output/failure (unless the program wrote one) and to the log; SIGTERM and SIGINT
+    go to the program, whose end is then no failure.
     """
     paths = MLPaths.from_environment()
-    paths.failure.unlink(missing_ok=True)
+    success = paths.failure.with_name("success")
+    for stale in (paths.failure, success):
+        stale.unlink(missing_ok=True)
     try:
-        command = _command(paths)
+        hyperparameters = read_file(paths.config / "hyperparameters.json")
+        cluster = Cluster.read(paths.config / "resourceconfig.json")
+        command = _command(paths, hyperparameters, cluster)
     except UserError as error:
-        paths.write_failure(str(error))
+        _write_reason(paths, Mask(os.environ)(str(error)))
         raise
-    child = subprocess.Popen(command, env=os.environ | {"PYTHONUNBUFFERED": "1"})
-
-    def forward(number: int, _frame: FrameType | None) -> None:
-        child.send_signal(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, forward)
-    code = child.wait()
-    if code >= 0:
-        return code
-    reason = _died_of(-code)
-    if not _is_written(paths.failure):
-        paths.write_failure(reason)
-    print(f"error: {reason}", file=sys.stderr, flush=True)
-    return 128 - code
-
-
-def _is_written(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
+    mask = Mask(os.environ, decoded(hyperparameters))
+    tail = Tail()
+    supervisor = Supervisor(tail=tail)
+    peers = Peers(cluster, lambda _failure: supervisor.abort())
+    try:
+        peers.start()
+    except OSError as error:
+        print(f"the other hosts can't be watched ({error.strerror}): one that dies may go unnoticed", flush=True)
+    program = program_of(hyperparameters, os.environ) or "the built-in program"
+    job = _Job(paths, program, cluster, tail, OomCount.read(), mask)
+    reserved = _reserve(paths)
+    copier = intermediate.start(intermediate.output_location(hyperparameters))
+    outcome = supervisor.run(command, os.environ | {"PYTHONUNBUFFERED": "1"})
+    code = _exit_code(outcome, tail)
+    asked = outcome.stopped_by is not None and not outcome.killed and code in (0, 128 + outcome.stopped_by)
+    reserved.unlink(missing_ok=True)
+    if code == 0 and not outcome.aborted:
+        peers.report(None)
+        with contextlib.suppress(OSError):
+            success.touch()
+    elif asked:
+        peers.report(None)
+        print(f"training was stopped by {signal.Signals(outcome.stopped_by or 0).name}", flush=True)
+    else:
+        code = code or 1
+        own = _own_reason(paths.failure, mask)
+        if outcome.aborted or not own:
+            lost = outcome.aborted or failure.is_lost_peer("\n".join(tail.lines("stderr")[-60:]))
+            peer = peers.failure(WAIT_FOR_PEERS_SECONDS if lost and len(cluster.hosts) > 1 else 0)
+            if outcome.aborted and code > 128:
+                code = 1
+            own = job.reason(outcome, code, peer, peers.stopped())
+            print(f"error: {own}", file=sys.stderr, flush=True)
+        peers.report(own.splitlines()[0][:300])
+        _write_reason(paths, own)
+    intermediate.finish(copier)
+    return code

@@ -1,0 +1,157 @@
+"""The hosts and GPUs of a job, from resourceconfig.json, and how torchrun is started on them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastai_container.errors import UserError
+
+#: The port of torchrun's rendezvous on the first host; sagemaker-training's.
+RENDEZVOUS_PORT = 7777
+#: Other hosts' names can take minutes to resolve (CONTRACT, section 1); sagemaker-training waits as long.
+RESOLVE_SECONDS = 15 * 60
+INTERFACES = Path("/sys/class/net")
+
+
+class ClusterError(UserError):
+    """resourceconfig.json can't be used, or another host can't be found."""
+
+
+def gpu_count(environment: Mapping[str, str] | None = None) -> int:
+    """GPUs that a process of this container sees, without importing torch."""
+    environment = os.environ if environment is None else environment
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        ids = [item.strip() for item in visible.split(",")]
+        return len(ids[: ids.index("-1")] if "-1" in ids else [item for item in ids if item])
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    try:
+        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """``hosts`` are sorted and the same on every host; the first one is where all others meet."""
+
+    current: str = "algo-1"
+    hosts: tuple[str, ...] = ("algo-1",)
+    interface: str | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> Cluster:
+        """What resourceconfig.json says; one host when there is no such file. Raises ClusterError."""
+        if not path.exists():
+            return cls()
+        try:
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            hosts, current = sorted(content["hosts"]), content["current_host"]
+            interface = content.get("network_interface_name")
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ClusterError(f"{path} can't be read ({error!r}); it names current_host and hosts") from None
+        if current not in hosts:
+            raise ClusterError(f"{path}: current_host {current!r} is not among its hosts ({', '.join(hosts)})")
+        return cls(current, tuple(hosts), interface)
+
+    @property
+    def first(self) -> str:
+        return self.hosts[0]
+
+    @property
+    def rank(self) -> int:
+        """This host's place among the hosts."""
+        return self.hosts.index(self.current)
+
+    def torchrun(self, processes: int, program: list[str]) -> list[str]:
+        """The command that runs ``program`` (a file or ``-m module``, with arguments) ``processes`` times here."""
+        # -P: the working directory's files must not shadow torch's own imports.
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "torch.distributed.run",
+            f"--nproc-per-node={processes}",
+            "--max-restarts=0",
+        ]
+        if len(self.hosts) == 1:
+            return [*command, "--standalone", *program]
+        return [
+            *command,
+            f"--nnodes={len(self.hosts)}",
+            f"--node-rank={self.rank}",
+            f"--master-addr={self.first}",
+            f"--master-port={RENDEZVOUS_PORT}",
+            *program,
+        ]
+
+    def network_environment(self) -> dict[str, str]:
+        """Which interface NCCL and gloo talk through; the one in resourceconfig.json only if this container has it."""
+        if len(self.hosts) == 1:
+            return {}
+        name = self.interface
+        if not name or not (INTERFACES / name).exists():
+            name = _interface_towards(self.first)
+            if name is None:
+                return {}
+        return {
+            variable: name for variable in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME") if variable not in os.environ
+        }
+
+    def wait_for_names(
+        self, log: Callable[[str], None], *, seconds: float = RESOLVE_SECONDS, pause: float = 1.0
+    ) -> None:
+        """Wait until every host's name resolves. Raises ClusterError after ``seconds``."""
+        if len(self.hosts) == 1:
+            return
+        end, said = time.monotonic() + seconds, False
+        for host in self.hosts:
+            while True:
+                try:
+                    socket.getaddrinfo(host, None)
+                    break
+                except OSError as error:
+                    if time.monotonic() >= end:
+                        raise ClusterError(
+                            f"the name of host {host} did not resolve within {seconds / 60:.0f} minutes ({error}); "
+                            "did that host start, and is it on the same network?"
+                        ) from None
+                    if not said:
+                        log(f"waiting for the name of host {host} to resolve")
+                        said = True
+                time.sleep(pause)
+
+
+def _interface_towards(host: str) -> str | None:
+    """The interface that packets to ``host`` leave by; None when that can't be told."""
+    import fcntl
+    import struct
+
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, RENDEZVOUS_PORT))  # sends nothing
+            address = probe.getsockname()[0]
+            for _, name in socket.if_nameindex():
+                try:
+                    request = struct.pack("256s", name.encode()[:15])
+                    answer = fcntl.ioctl(probe.fileno(), 0x8915, request)  # SIOCGIFADDR
+                except OSError:
+                    continue
+                # The first host reaches itself over the loopback interface's route, but by its own address.
+                if socket.inet_ntoa(answer[20:24]) == address:
+                    return name
+    except OSError:
+        pass
+    return None

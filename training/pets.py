@@ -1,0 +1,104 @@
+"""Fine-tune a classifier of pets on SageMaker and serve it: one file for both, on fastai 2.
+
+Hyperparameters arrive as arguments and folders as SM_* variables, so it also runs by hand:
+    python pets.py --data-dir images --model-dir model --epochs 1
+"""
+
+import argparse
+import io
+import json
+import os
+from pathlib import Path
+
+from fastai.vision.all import (
+    CrossEntropyLossFlat,
+    ImageDataLoaders,
+    Learner,
+    Normalize,
+    PILImage,
+    Resize,
+    aug_transforms,
+    error_rate,
+    get_image_files,
+    load_learner,
+    set_seed,
+)
+
+
+def train(args: argparse.Namespace) -> None:
+    from fastai_container.model_folder import Model
+    from fastai_training.export import versions, write_model_folder
+    from fastai_training.models import build_classifier
+
+    set_seed(42)
+    folder = args.data_dir / "images" if (args.data_dir / "images").is_dir() else args.data_dir
+    files = get_image_files(folder).sorted()
+    # great_pyrenees_12.jpg is a great_pyrenees
+    names = [file.name.rpartition("_")[0] for file in files]
+
+    # The pretrained network with fastai's head. Weights come from the channel weights, the image or a download.
+    network = build_classifier(args.model_arch, len(set(names)), pretrained=True, weights_channel=args.weights)
+    data = ImageDataLoaders.from_lists(
+        folder,
+        files,
+        names,
+        valid_pct=0.2,
+        seed=42,
+        item_tfms=Resize(args.image_size),
+        batch_tfms=[*aug_transforms(), Normalize.from_stats(*network.stats)],
+        bs=args.batch_size,
+        num_workers=args.workers,
+    )
+    learner = Learner(
+        data, network.model, loss_func=CrossEntropyLossFlat(), splitter=network.splitter, metrics=error_rate
+    )
+    with learner.no_bar():
+        learner.freeze()
+        learner.fit_one_cycle(args.epochs, args.lr, moms=(args.momentum, args.momentum - 0.1, args.momentum))
+        if args.unfrozen_epochs:
+            learner.unfreeze()
+            learner.fit_one_cycle(args.unfrozen_epochs, slice(1e-6, 1e-4))
+        loss, error = learner.validate()
+    print(f"valid_loss={loss:.4f} error_rate={error:.4f}", flush=True)
+
+    # What the serving image loads, and export.pkl for model_fn below.
+    mean, std = network.stats
+    details = Model(network.arch, list(data.vocab), args.image_size, list(mean), list(std), {"error_rate": error})
+    details.versions.update(versions())
+    write_model_folder(args.model_dir, learner.model, details, files[0])
+
+
+def model_fn(model_dir: str) -> Learner:
+    return load_learner(Path(model_dir) / "export.pkl")
+
+
+def input_fn(body: bytes, content_type: str) -> PILImage:
+    if content_type.partition(";")[0].strip().lower() not in ("image/jpeg", "image/png"):
+        raise ValueError(f"{content_type} is not supported: send a picture as image/jpeg")
+    return PILImage.create(io.BytesIO(body))
+
+
+def predict_fn(image: PILImage, learner: Learner) -> dict:
+    with learner.no_bar(), learner.no_logging():
+        name, index, probabilities = learner.predict(image)
+    return {"class": name, "confidence": float(probabilities[index])}
+
+
+def output_fn(prediction: dict, accept: str) -> str:
+    return json.dumps(prediction)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=4, help="epochs of training the head alone")
+    parser.add_argument("--unfrozen-epochs", type=int, default=2, help="epochs of training everything after that")
+    parser.add_argument("--batch-size", "--batch_size", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--momentum", type=float, default=0.95)
+    parser.add_argument("--workers", type=int, default=int(os.environ.get("SM_NUM_CPUS", 2)))
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--model-arch", default="resnet34", help="efficientnet_lite0 needs no download")
+    parser.add_argument("--data-dir", type=Path, default=os.environ.get("SM_CHANNEL_TRAINING", "."))
+    parser.add_argument("--weights", type=Path, default=os.environ.get("SM_CHANNEL_WEIGHTS"))
+    parser.add_argument("--model-dir", type=Path, default=os.environ.get("SM_MODEL_DIR", "model"))
+    train(parser.parse_args())
