@@ -51,3 +51,8 @@ def shared_memory_free_bytes() -> int | None:
         return shutil.disk_usage("/dev/shm").free  # noqa: S108 - the mount itself, nothing is written
     except OSError:
         return None
+
+
+def gpu_count() -> int:
+    """NVIDIA GPUs that this container was given: its device files, which need no driver library to count."""
+    return sum(path.name.removeprefix("nvidia").isdecimal() for path in Path("/dev").glob("nvidia*"))

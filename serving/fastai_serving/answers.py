@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from email.message import Message
 from typing import Any
 
-JSON, JSON_LINES, CSV = "application/json", "application/jsonlines", "text/csv"
+JSON, JSON_LINES, CSV, PNG = "application/json", "application/jsonlines", "text/csv", "image/png"
 #: Other names of the formats above.
-_ACCEPT_ALIASES = {JSON: JSON, JSON_LINES: JSON_LINES, "application/jsonl": JSON_LINES, CSV: CSV}
+_ACCEPT_ALIASES = {JSON: JSON, JSON_LINES: JSON_LINES, "application/jsonl": JSON_LINES, CSV: CSV, PNG: PNG}
 #: The order in which a wildcard takes them.
-_FORMATS = (JSON, JSON_LINES, CSV)
+_FORMATS = (JSON, JSON_LINES, CSV, PNG)
 #: Content types under which a picture is taken; what it really is, its bytes say.
 PICTURE_TYPES = frozenset(
     {
@@ -97,7 +97,9 @@ def check_content_type(content_type: str) -> None:
     if kind not in PICTURE_TYPES:
         said = f"Content-Type {kind!r} is not supported" if kind else "the request has no Content-Type"
         raise RequestError(
-            415, "unsupported_media_type", f"{said}; send one picture as the body, as image/jpeg, image/png or image/webp"
+            415,
+            "unsupported_media_type",
+            f"{said}; send one picture as the body, as image/jpeg, image/png or image/webp",
         )
 
 
@@ -118,7 +120,7 @@ def top_k(attributes: str, classes: int) -> int:
 
 
 def prediction(probabilities: Any, vocab: list[str], count: int) -> dict[str, Any]:
-    """The answer's content for float probabilities of shape (classes,): the most probable class and the best ``count``."""
+    """The answer's content for probabilities (classes,): the most probable class and the best ``count``."""
     order = probabilities.argsort()[::-1][:count]
     best = [{"class": vocab[index], "confidence": round(float(probabilities[index]), 6)} for index in order]
     return {"class": best[0]["class"], "confidence": best[0]["confidence"], "predictions": best}

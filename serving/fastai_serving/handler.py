@@ -1,92 +1,102 @@
-"""The handler that multi-model-server's workers call: a batch of requests in, an answer for each out."""
+"""What multi-model-server's workers call: loads the model, then answers a batch of requests."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import sys
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fastai_container.model_folder import read_model
-from fastai_container.pictures import PictureError, model_input
-from fastai_serving.answers import (
-    Answer,
-    RequestError,
-    check_content_type,
-    choose_format,
-    encode,
-    error_answer,
-    prediction,
-    top_k,
-)
-from fastai_serving.runtime import CpuRuntime
-from fastai_serving.settings import WorkerSettings
+from fastai_container.errors import UserError
+from fastai_serving import logs
+from fastai_serving.hooks import load_hooks
+from fastai_serving.scripts import PACKAGES_ENV, SCRIPT_ENV
+from fastai_serving.service import Request, Service
+from fastai_serving.settings import STATE_ENV, WorkerSettings, log_level
 
 logger = logging.getLogger(__name__)
 
-CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+#: The plug-in looks for it: an answer without it is multi-model-server's own.
+MARK = "x-fastai-worker"
+#: The client's Content-Type, which the plug-in keeps from multi-model-server.
+CONTENT_TYPE = "x-fastai-content-type"
+#: A worker is what the kernel shall end first when memory is short: the front end then says 507 and starts another.
+_OOM_SCORE = "500"
+
+_service: Service | None = None
 
 
 def _body(parameters: Mapping[str, Any]) -> bytes:
-    """The request's body: MMS calls it body, or by a form's field names."""
+    """The request's body; without the plug-in a form arrives as its fields."""
     for name in ("body", "data"):
         if name in parameters:
             return bytes(parameters[name])
     return bytes(next(iter(parameters.values()), b""))
 
 
-class Service:
-    """One worker's model: decodes each picture of a batch, runs the good ones at once, answers each by itself."""
-
-    def __init__(self, folder: Path, settings: WorkerSettings) -> None:
-        self.model = read_model(folder)
-        self.settings = settings
-        self.runtime = CpuRuntime(folder, self.model, settings.threads)
-
-    def _read(self, headers: Mapping[str, str], parameters: Mapping[str, Any]) -> tuple[np.ndarray, str, int]:
-        check_content_type(headers.get("content-type", ""))
-        kind = choose_format(headers.get("accept", ""), self.settings.default_accept)
-        count = top_k(headers.get(CUSTOM_ATTRIBUTES, ""), len(self.model.vocab))
-        body = _body(parameters)
-        if not body:
-            raise RequestError(400, "empty_body", "the request has no body; send one picture")
-        try:
-            return model_input(body, self.model.image_size), kind, count
-        except PictureError as error:
-            raise RequestError(400, error.code, str(error)) from None
-
-    def answer(self, requests: list[tuple[Mapping[str, str], Mapping[str, Any]]]) -> list[Answer]:
-        """An answer for each (headers with lower-case names, parameters); one's error is not another's."""
-        answers: dict[int, Answer] = {}
-        good: list[tuple[int, np.ndarray, str, int]] = []
-        for index, (headers, parameters) in enumerate(requests):
-            try:
-                good.append((index, *self._read(headers, parameters)))
-            except RequestError as error:
-                answers[index] = error_answer(error)
-            except MemoryError:
-                answers[index] = error_answer(RequestError(507, "out_of_memory", "not enough memory for this picture"))
-            except Exception:
-                logger.exception("request failed")
-                answers[index] = error_answer(RequestError(500, "internal_error", "the picture could not be processed"))
-        if good:
-            rows = self.runtime.predict(np.stack([picture for _, picture, _, _ in good]))
-            for (index, _, kind, count), row in zip(good, rows, strict=True):
-                answers[index] = encode(prediction(row, self.model.vocab, count), kind)
-        return [answers[index] for index in range(len(requests))]
+def _clean_path(folder: Path) -> None:
+    """multi-model-server puts the model folder before everything: a file in it must not stand in for a module."""
+    unwanted = {folder.resolve(), Path.cwd().resolve()}
+    sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() not in unwanted]
 
 
-_service: Service | None = None
+def _script(folder: Path) -> Path | None:
+    """The user's script: the supervisor's word, or on a multi-model endpoint what this one model brings."""
+    told = os.environ.get(SCRIPT_ENV)
+    if told:
+        return Path(told)
+    own = folder / "code" / "inference.py"
+    return own if own.is_file() else None
+
+
+def load(context: Any) -> Service:
+    """The service for the model of ``context``. Raises UserError, or whatever a user's script raises."""
+    folder = Path(context.system_properties["model_dir"])
+    _clean_path(folder)
+    script = _script(folder)
+    hooks = load_hooks(script, os.environ.get(PACKAGES_ENV)) if script else None
+    gpu = context.system_properties.get("gpu_id")
+    return Service(folder, WorkerSettings.from_environment(), hooks=hooks, gpu=gpu, context=context)
+
+
+def _report(name: str, error: BaseException) -> None:
+    """Leave the reason where the supervisor (one model) or the plug-in (many) looks for it."""
+    if isinstance(error, UserError):
+        reason = str(error)
+    else:
+        reason = f"the model could not be loaded: {type(error).__name__}: {error}"
+        logger.error("the model could not be loaded", exc_info=error)
+    state = os.environ.get(STATE_ENV)
+    if state:
+        partial = Path(state, f".load-failure-{name}-{os.getpid()}")
+        partial.write_text(reason, encoding="utf-8")
+        partial.replace(Path(state, f"load-failure-{name}"))
+
+
+def _load_or_end(context: Any) -> Service:
+    with contextlib.suppress(OSError):  # a container may forbid it
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
+    logs.configure_worker(log_level())
+    try:
+        return load(context)
+    except MemoryError:
+        raise  # multi-model-server reports it as 507
+    except BaseException as error:  # a script's sys.exit() too
+        _report(context.model_name, error)
+        logging.shutdown()
+        # Not an exception: multi-model-server would add a traceback of its own to the log.
+        os._exit(1)
 
 
 def handle(data: list[Mapping[str, Any]] | None, context: Any) -> list[bytes]:
     """MMS's entry point: called with no data to load the model, then with a list of requests."""
     global _service
     if _service is None:
-        _service = Service(Path(context.system_properties["model_dir"]), WorkerSettings.from_environment())
+        _service = _load_or_end(context)
     if data is None:
         return []
     requests = []
@@ -95,11 +105,13 @@ def handle(data: list[Mapping[str, Any]] | None, context: Any) -> list[bytes]:
         for name, value in context.get_all_request_header(index).items():
             if isinstance(value, str):
                 headers[name.lower()] = value
-        requests.append((headers, parameters))
+        content_type = headers.pop(CONTENT_TYPE, headers.get("content-type", ""))
+        requests.append(Request(headers, _body(parameters), content_type, headers.get("accept", "")))
     answers = _service.answer(requests)
     for index, answer in enumerate(answers):
         context.set_response_content_type(index, answer.content_type)
         context.set_response_status(answer.status, HTTPStatus(answer.status).phrase, index)
+        context.set_response_header(index, MARK, "1")
         for name, value in answer.headers.items():
             context.set_response_header(index, name, value)
     return [answer.body for answer in answers]

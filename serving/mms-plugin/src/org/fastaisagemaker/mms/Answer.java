@@ -1,0 +1,43 @@
+package org.fastaisagemaker.mms;
+
+import com.google.gson.Gson;
+import com.google.gson.GsonBuilder;
+import io.netty.buffer.Unpooled;
+import io.netty.handler.codec.http.DefaultFullHttpResponse;
+import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpVersion;
+import java.nio.charset.StandardCharsets;
+import java.util.Map;
+
+/** The front end's own answers, of the same form as the workers': JSON, an error with a code and a message. */
+final class Answer {
+    /** Seconds; what a client is told to wait when the server is busy or not up yet. */
+    private static final String RETRY_AFTER = "1";
+
+    private static final Gson GSON = new GsonBuilder().disableHtmlEscaping().create();
+
+    private Answer() {}
+
+    static FullHttpResponse json(int status, Object content) {
+        byte[] body = GSON.toJson(content).getBytes(StandardCharsets.UTF_8);
+        FullHttpResponse response =
+                new DefaultFullHttpResponse(
+                        HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(status), Unpooled.wrappedBuffer(body));
+        response.headers().set(HttpHeaderNames.CONTENT_TYPE, "application/json");
+        response.headers().set(HttpHeaderNames.CONTENT_LENGTH, body.length);
+        if (status == 503 || status == 429) {
+            response.headers().set(HttpHeaderNames.RETRY_AFTER, RETRY_AFTER);
+        }
+        return response;
+    }
+
+    static FullHttpResponse error(int status, String code, String message) {
+        return json(status, Map.of("error", Map.of("code", code, "message", message)));
+    }
+
+    static FullHttpResponse error(Refusal refusal) {
+        return error(refusal.status, refusal.code, refusal.getMessage());
+    }
+}

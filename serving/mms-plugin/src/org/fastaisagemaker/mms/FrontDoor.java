@@ -1,0 +1,320 @@
+package org.fastaisagemaker.mms;
+
+import com.amazonaws.ml.mms.servingsdk.impl.PluginsManager;
+import io.netty.channel.ChannelDuplexHandler;
+import io.netty.channel.ChannelFutureListener;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelPromise;
+import io.netty.handler.codec.http.FullHttpRequest;
+import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpUtil;
+import io.netty.util.ReferenceCountUtil;
+import io.netty.util.concurrent.ScheduledFuture;
+import java.util.ArrayDeque;
+import java.util.Map;
+import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.slf4j.MDC;
+
+/**
+ * Stands before MMS's own handler: answers /ping, /execution-parameters and the multi-model endpoint's paths, hands
+ * /invocations on, one request of a connection after the other, gives every error one form, and logs each answer.
+ */
+final class FrontDoor extends ChannelDuplexHandler {
+    /** Set by our workers, who form their errors themselves; not sent to clients. */
+    private static final String FROM_WORKER = "x-fastai-worker";
+    /** The client's Content-Type: MMS would take forms apart, and fails on a broken one. */
+    private static final String CONTENT_TYPE = "x-fastai-content-type";
+    private static final String REQUEST_ID = "x-request-id";
+    private static final String[] REQUEST_IDS = {"x-amzn-requestid", "x-amzn-sagemaker-inference-id", REQUEST_ID};
+    private static final Pattern SAFE_ID = Pattern.compile("[A-Za-z0-9._:/+=@-]{1,128}");
+    private static final Logger ACCESS = LoggerFactory.getLogger("access");
+    private static final int PIPELINED = 64;
+
+    /** Requests that each model of a multi-model endpoint has now. */
+    private static final Map<String, Integer> INVOKING = new ConcurrentHashMap<>();
+
+    private final ArrayDeque<Object> waiting = new ArrayDeque<>();
+    private boolean busy;
+    private boolean keepAlive;
+    private boolean silent;
+    private long begin;
+    private long bytes;
+    private String what;
+    private String requestId;
+    private ScheduledFuture<?> deadline;
+    private String model;
+
+    static int invoking(String model) {
+        return INVOKING.getOrDefault(model, 0);
+    }
+
+    @Override
+    public void channelRead(ChannelHandlerContext context, Object message) {
+        if (!(message instanceof FullHttpRequest) && !(message instanceof Refusal)) {
+            context.fireChannelRead(message);
+        } else if (!busy) {
+            take(context, message);
+        } else if (waiting.size() < PIPELINED) {
+            waiting.add(message);
+        } else {
+            drop(message);
+            context.close();
+        }
+    }
+
+    private void take(ChannelHandlerContext context, Object message) {
+        busy = true;
+        silent = false;
+        begin = System.nanoTime();
+        bytes = 0;
+        what = "-";
+        requestId = null;
+        context.channel().config().setAutoRead(false);
+        if (message instanceof Refusal) {
+            keepAlive = !((Refusal) message).last;
+            context.channel().write(Answer.error((Refusal) message));
+            context.channel().flush();
+            return;
+        }
+        FullHttpRequest request = (FullHttpRequest) message;
+        bytes = request.content().readableBytes();
+        keepAlive = HttpUtil.isKeepAlive(request) && request.decoderResult().isSuccess();
+        requestId = identify(request.headers());
+        String uri = request.uri();
+        int query = uri.indexOf('?');
+        String path = query < 0 ? uri : uri.substring(0, query);
+        what = request.method().name() + ' ' + printable(path);
+        FullHttpResponse answer = null;
+        try {
+            answer = route(context, request, path);
+        } catch (Refusal refusal) {
+            answer = Answer.error(refusal);
+        }
+        if (answer != null) {
+            request.release();
+            context.channel().writeAndFlush(answer);
+        }
+    }
+
+    /** The answer, or null when the request was handed on or its answer comes later. */
+    private FullHttpResponse route(ChannelHandlerContext context, FullHttpRequest request, String path) throws Refusal {
+        if (!request.decoderResult().isSuccess()) {
+            throw new Refusal(400, "bad_request", "this is no valid HTTP request");
+        }
+        switch (path) {
+            case "/ping":
+                silent = true;
+                allow(request, HttpMethod.GET);
+                Refusal reason = Models.unhealthy();
+                return reason != null ? Answer.error(reason) : Answer.json(200, Map.of("status", "healthy"));
+            case "/execution-parameters":
+                allow(request, HttpMethod.GET);
+                return Answer.json(200, parameters());
+            case "/invocations":
+                allow(request, HttpMethod.POST);
+                if (Settings.multiModel()) {
+                    throw new Refusal(404, "not_found", "this is a multi-model endpoint: POST /models/NAME/invoke");
+                }
+                Refusal unhealthy = Models.unhealthy();
+                if (unhealthy != null && !InFlight.draining()) {
+                    throw unhealthy;
+                }
+                handOn(context, request, "/invocations");
+                return null;
+            default:
+        }
+        if (Settings.multiModel() && (path.equals("/models") || path.startsWith("/models/"))) {
+            String name = MultiModel.invoked(request.method(), path);
+            if (name != null) {
+                model = name;
+                INVOKING.merge(name, 1, Integer::sum);
+                handOn(context, request, "/models/" + name + "/invoke");
+                return null;
+            }
+            MultiModel.answer(context.channel(), request, path);
+            return null;
+        }
+        String[] segments = path.split("/");
+        if (segments.length > 1 && PluginsManager.getInstance().getInferenceEndpoints().containsKey(segments[1])) {
+            context.fireChannelRead(request);
+            return null;
+        }
+        throw new Refusal(404, "not_found", "there is nothing here; POST a picture to /invocations");
+    }
+
+    static void allow(FullHttpRequest request, HttpMethod method) throws Refusal {
+        if (!method.equals(request.method())) {
+            throw new Refusal(405, "method_not_allowed", "only " + method + " is answered here");
+        }
+    }
+
+    private static Map<String, Object> parameters() {
+        long fit = Math.max(1, Settings.MAX_HELD / Settings.MAX_REQUEST);
+        long concurrent = Math.min(fit, (long) Settings.WORKERS * Settings.BATCH_SIZE);
+        return Map.of(
+                "MaxConcurrentTransforms", concurrent,
+                "BatchStrategy", "SingleRecord",
+                "MaxPayloadInMB", Settings.MAX_REQUEST >> 20);
+    }
+
+    private void handOn(ChannelHandlerContext context, FullHttpRequest request, String uri) {
+        HttpHeaders headers = request.headers();
+        String type = headers.get(HttpHeaderNames.CONTENT_TYPE, "");
+        headers.set(CONTENT_TYPE, type);
+        headers.set(HttpHeaderNames.CONTENT_TYPE, "application/octet-stream");
+        headers.set(REQUEST_ID, requestId);
+        request.setUri(uri);
+        long limit = 2L * Settings.TIMEOUT_SECONDS + 5;
+        deadline = context.executor().schedule(() -> late(context), limit, TimeUnit.SECONDS);
+        context.fireChannelRead(request);
+    }
+
+    private void late(ChannelHandlerContext context) {
+        keepAlive = false; // the answer may still come, and must not be taken for another request's
+        context.channel().writeAndFlush(Answer.error(504, "timeout", "no answer was found in time"));
+    }
+
+    private static String identify(HttpHeaders headers) {
+        for (String name : REQUEST_IDS) {
+            String value = headers.get(name);
+            if (value != null && SAFE_ID.matcher(value).matches()) {
+                return value;
+            }
+        }
+        return UUID.randomUUID().toString();
+    }
+
+    private static String printable(String path) {
+        String shown = path.length() > 200 ? path.substring(0, 200) : path;
+        return shown.replaceAll("[^!-~]", "?");
+    }
+
+    @Override
+    public void write(ChannelHandlerContext context, Object message, ChannelPromise promise) throws Exception {
+        if (!(message instanceof FullHttpResponse)) {
+            super.write(context, message, promise);
+            return;
+        }
+        if (!busy) { // too late: the request was answered
+            ReferenceCountUtil.release(message);
+            return;
+        }
+        FullHttpResponse answer = formed((FullHttpResponse) message);
+        boolean stay = keepAlive && !InFlight.draining();
+        HttpHeaders headers = answer.headers();
+        headers.set(HttpHeaderNames.CONNECTION, stay ? HttpHeaderValues.KEEP_ALIVE : HttpHeaderValues.CLOSE);
+        if (requestId != null) {
+            headers.set(REQUEST_ID, requestId);
+        }
+        // Not the caller's promise: MMS closes the connection after every error when that is kept.
+        ChannelPromise written = context.newPromise();
+        written.addListener(future -> InFlight.end());
+        if (!stay) {
+            written.addListener(ChannelFutureListener.CLOSE);
+        }
+        log(answer);
+        finish();
+        context.write(answer, written);
+        if (stay) {
+            context.executor().execute(() -> next(context));
+        }
+    }
+
+    private FullHttpResponse formed(FullHttpResponse answer) {
+        int status = answer.status().code();
+        boolean ours = answer.headers().contains(FROM_WORKER) || answer.headers().get("pragma") == null;
+        answer.headers().remove(FROM_WORKER);
+        if (status < 400 || ours) {
+            return answer;
+        }
+        // MMS's own words: a class of Java's and a sentence.
+        answer.release();
+        long seconds = TimeUnit.NANOSECONDS.toSeconds(System.nanoTime() - begin);
+        switch (status) {
+            case 404:
+                return Answer.error(404, "model_not_found", "no model of this name is loaded");
+            case 503:
+                return Answer.error(503, "busy", "as many requests wait as may; try again");
+            case 507:
+                return Answer.error(507, "out_of_memory", "there was not enough memory for this request");
+            case 500:
+                if (seconds >= Settings.TIMEOUT_SECONDS) {
+                    String limit = Settings.TIMEOUT_SECONDS + " s";
+                    return Answer.error(504, "timeout", "the model did not answer within " + limit);
+                }
+                return Answer.error(503, "worker_lost", "the worker ended while it had this request; try again");
+            default:
+                return Answer.error(status, "error", answer.status().reasonPhrase());
+        }
+    }
+
+    private void log(FullHttpResponse answer) {
+        if (silent || !ACCESS.isInfoEnabled()) {
+            return;
+        }
+        long milliseconds = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - begin);
+        MDC.put("request_id", requestId == null ? "" : requestId);
+        ACCESS.info("{} {} {} ms {} bytes", what, answer.status().code(), milliseconds, bytes);
+        MDC.remove("request_id");
+    }
+
+    private void finish() {
+        InFlight.release(bytes);
+        bytes = 0;
+        busy = false;
+        if (model != null) {
+            INVOKING.computeIfPresent(model, (name, count) -> count > 1 ? count - 1 : null);
+            model = null;
+        }
+        if (deadline != null) {
+            deadline.cancel(false);
+            deadline = null;
+        }
+    }
+
+    private void next(ChannelHandlerContext context) {
+        if (busy) {
+            return;
+        }
+        Object message = waiting.poll();
+        if (message != null) {
+            take(context, message);
+        } else {
+            context.channel().config().setAutoRead(true);
+        }
+    }
+
+    private static void drop(Object message) {
+        if (message instanceof FullHttpRequest) {
+            InFlight.release(((FullHttpRequest) message).content().readableBytes());
+        }
+        InFlight.end();
+        ReferenceCountUtil.release(message);
+    }
+
+    @Override
+    public void channelInactive(ChannelHandlerContext context) throws Exception {
+        if (busy) {
+            finish();
+            InFlight.end();
+        }
+        waiting.forEach(FrontDoor::drop);
+        waiting.clear();
+        super.channelInactive(context);
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
+        // A client that goes away is its own affair.
+        context.close();
+    }
+}

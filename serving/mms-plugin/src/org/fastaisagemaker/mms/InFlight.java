@@ -1,0 +1,46 @@
+package org.fastaisagemaker.mms;
+
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+
+/** What is being worked on: requests begun and not answered, and the bytes of their bodies. */
+final class InFlight {
+    private static final AtomicInteger REQUESTS = new AtomicInteger();
+    private static final AtomicLong BYTES = new AtomicLong();
+    private static volatile boolean draining;
+
+    private InFlight() {}
+
+    static void begin() {
+        REQUESTS.incrementAndGet();
+    }
+
+    static void end() {
+        REQUESTS.decrementAndGet();
+    }
+
+    static int requests() {
+        return REQUESTS.get();
+    }
+
+    /** Whether there was room for so many more bytes; then they count until they are released. */
+    static boolean hold(long bytes) {
+        if (BYTES.addAndGet(bytes) <= Settings.MAX_HELD) {
+            return true;
+        }
+        BYTES.addAndGet(-bytes);
+        return false;
+    }
+
+    static void release(long bytes) {
+        BYTES.addAndGet(-bytes);
+    }
+
+    static void drain() {
+        draining = true;
+    }
+
+    static boolean draining() {
+        return draining;
+    }
+}

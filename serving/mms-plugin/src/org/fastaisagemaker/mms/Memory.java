@@ -1,0 +1,46 @@
+package org.fastaisagemaker.mms;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** Memory that is left to this container: what its cgroup's limit leaves, and what the machine has. */
+final class Memory {
+    private static final long NONE = 1L << 60;
+
+    private Memory() {}
+
+    /** Bytes. */
+    static long free() {
+        long free = NONE;
+        free = Math.min(free, left("memory.max", "memory.current", "inactive_file"));
+        free = Math.min(free, left("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"));
+        return Math.min(free, field(Path.of("/proc/meminfo"), "MemAvailable:", 1024, NONE));
+    }
+
+    private static long left(String limit, String usage, String reclaimable) {
+        Path root = Path.of("/sys/fs/cgroup");
+        try {
+            long most = Long.parseLong(Files.readString(root.resolve(limit)).strip());
+            long used = Long.parseLong(Files.readString(root.resolve(usage)).strip());
+            Path statistics = root.resolve(usage).resolveSibling("memory.stat");
+            return most - used + field(statistics, reclaimable, 1, 0);
+        } catch (IOException | NumberFormatException e) {
+            return NONE; // no such version of cgroups, or no limit ("max")
+        }
+    }
+
+    private static long field(Path path, String name, long unit, long otherwise) {
+        try {
+            for (String line : Files.readAllLines(path)) {
+                String[] words = line.split("\\s+");
+                if (words[0].equals(name)) {
+                    return Long.parseLong(words[1]) * unit;
+                }
+            }
+        } catch (IOException | RuntimeException e) {
+            return otherwise;
+        }
+        return otherwise;
+    }
+}

@@ -1,0 +1,178 @@
+package org.fastaisagemaker.mms;
+
+import com.amazonaws.ml.mms.util.ConfigManager;
+import com.amazonaws.ml.mms.wlm.Model;
+import com.amazonaws.ml.mms.wlm.ModelManager;
+import com.amazonaws.ml.mms.wlm.WorkerState;
+import com.amazonaws.ml.mms.wlm.WorkerThread;
+import io.netty.channel.embedded.EmbeddedChannel;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import java.io.IOException;
+import java.lang.reflect.Field;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Loads and unloads models in MMS and knows whether they can answer. */
+final class Models {
+    private static final Logger LOGGER = LoggerFactory.getLogger(Models.class);
+    private static final String SINGLE = "model";
+    /** Milliseconds between two looks at the workers. */
+    private static final long WATCH = 100;
+    /** Milliseconds without a single worker after which the process gives up. */
+    private static final long HOPELESS = 20_000;
+
+    /** Whether every worker of the start-up model was loaded once. */
+    private static volatile boolean started;
+
+    private Models() {}
+
+    static void start() throws Exception {
+        if (Settings.multiModel()) {
+            started = true;
+            return;
+        }
+        Thread watch = new Thread(Models::watch, "watch");
+        watch.setDaemon(true);
+        watch.start();
+        register(SINGLE, Settings.MODEL);
+        ModelManager.getInstance().getStartupModels().add(SINGLE);
+    }
+
+    /** Starts a model's Python parent and its workers; the future's status is 200 when every worker has loaded it. */
+    static CompletableFuture<HttpResponseStatus> register(String name, String folder) throws Exception {
+        ModelManager manager = ModelManager.getInstance();
+        manager.registerModel(
+                folder,
+                name,
+                null,
+                Settings.HANDLER,
+                Settings.BATCH_SIZE,
+                Settings.BATCH_DELAY,
+                Settings.TIMEOUT_SECONDS,
+                null,
+                String.valueOf(Settings.PRELOAD));
+        Model model = manager.getModels().get(name);
+        BatchQueue.install(model, ConfigManager.getInstance().getJobQueueSize());
+        mendServerThread(model);
+        return manager.updateModel(name, Settings.WORKERS, Settings.WORKERS);
+    }
+
+    /**
+     * The thread that waits for a model's Python parent would start a new one when it ends, but falls over a channel
+     * that it never had (a null pointer), and from then on no worker can be replaced. So it gets one.
+     */
+    private static void mendServerThread(Model model) throws ReflectiveOperationException {
+        Field channel = WorkerThread.class.getDeclaredField("backendChannel");
+        channel.setAccessible(true);
+        channel.set(model.getServerThread(), new EmbeddedChannel());
+    }
+
+    /** Ends a model's processes and comes back when they are gone. False when there is no such model. */
+    static boolean unregister(String name) {
+        Model model = ModelManager.getInstance().getModels().get(name);
+        if (model == null) {
+            return false;
+        }
+        List<ProcessHandle> processes = new ArrayList<>();
+        for (WorkerThread worker : ModelManager.getInstance().getWorkers(name)) {
+            if (worker.getPid() > 0) {
+                ProcessHandle.of(worker.getPid()).ifPresent(processes::add);
+            }
+        }
+        Process parent = model.getServerThread().getLifeCycle().getProcess();
+        if (parent != null) {
+            parent.toHandle().descendants().forEach(processes::add);
+            processes.add(parent.toHandle());
+        }
+        ModelManager.getInstance().unregisterModel(name);
+        for (ProcessHandle process : processes) {
+            process.destroyForcibly();
+        }
+        for (ProcessHandle process : processes) {
+            try {
+                process.onExit().get(5, TimeUnit.SECONDS);
+            } catch (TimeoutException e) {
+                LOGGER.warn("process {} of model {} is still there", process.pid(), name);
+            } catch (Exception e) {
+                LOGGER.debug("process {}", process.pid(), e);
+            }
+        }
+        return true;
+    }
+
+    /** How many workers of a model can answer now. */
+    static int loaded(String name) {
+        int count = 0;
+        for (WorkerThread worker : ModelManager.getInstance().getWorkers(name)) {
+            if (worker.getState() == WorkerState.WORKER_MODEL_LOADED) {
+                count++;
+            }
+        }
+        return count;
+    }
+
+    /** Why requests can't be answered now, or null when they can. */
+    static Refusal unhealthy() {
+        if (InFlight.draining()) {
+            return new Refusal(503, "stopping", "the server is stopping");
+        }
+        if (!started) {
+            int count = ModelManager.getInstance() == null ? 0 : loaded(SINGLE);
+            String message = count + " of " + Settings.WORKERS + " workers have loaded the model";
+            return new Refusal(503, "loading", message);
+        }
+        if (!Settings.multiModel() && loaded(SINGLE) == 0) {
+            return new Refusal(503, "no_worker", "no worker is up; they are being started again");
+        }
+        return null;
+    }
+
+    /** What a worker wrote about why it could not load the model, without line breaks; null when it wrote nothing. */
+    static String failure(String name) {
+        Path path = Path.of(Settings.STATE, "load-failure-" + name);
+        try {
+            String reason = Files.readString(path, StandardCharsets.UTF_8);
+            Files.delete(path);
+            return reason.strip().replace('\n', ' ');
+        } catch (IOException e) {
+            return null;
+        }
+    }
+
+    private static void watch() {
+        long begin = System.currentTimeMillis();
+        long served = begin;
+        while (true) {
+            long now = System.currentTimeMillis();
+            int count = loaded(SINGLE);
+            if (count > 0) {
+                served = now;
+            }
+            if (!started && count >= Settings.WORKERS) {
+                started = true;
+                LOGGER.info("ready after {} ms: {} workers", now - begin, count);
+            }
+            if (!started && now - begin > Settings.STARTUP_SECONDS * 1000L) {
+                Server.fail(
+                        "the model was not loaded in " + Settings.STARTUP_SECONDS
+                                + " s; SAGEMAKER_STARTUP_TIMEOUT sets another limit");
+            }
+            if (started && !InFlight.draining() && now - served > HOPELESS) {
+                Server.fail("no worker came up again in " + HOPELESS / 1000 + " s");
+            }
+            try {
+                Thread.sleep(WATCH);
+            } catch (InterruptedException e) {
+                return;
+            }
+        }
+    }
+}

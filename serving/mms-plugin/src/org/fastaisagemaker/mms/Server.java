@@ -1,0 +1,152 @@
+package org.fastaisagemaker.mms;
+
+import com.amazonaws.ml.mms.ModelServer;
+import com.amazonaws.ml.mms.http.HttpRequestHandler;
+import com.amazonaws.ml.mms.http.HttpRequestHandlerChain;
+import com.amazonaws.ml.mms.http.InferenceRequestHandler;
+import com.amazonaws.ml.mms.http.InvalidRequestHandler;
+import com.amazonaws.ml.mms.servingsdk.impl.PluginsManager;
+import com.amazonaws.ml.mms.util.ConfigManager;
+import com.amazonaws.ml.mms.util.Connector;
+import com.amazonaws.ml.mms.util.ConnectorType;
+import io.netty.bootstrap.ServerBootstrap;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelInitializer;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.ChannelPipeline;
+import io.netty.channel.EventLoopGroup;
+import io.netty.handler.codec.http.HttpObjectAggregator;
+import io.netty.handler.codec.http.HttpServerCodec;
+import io.netty.util.internal.logging.InternalLoggerFactory;
+import io.netty.util.internal.logging.Slf4JLoggerFactory;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.PrintStream;
+import java.net.InetSocketAddress;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.CountDownLatch;
+import org.apache.commons.cli.CommandLine;
+import org.apache.commons.cli.DefaultParser;
+
+/**
+ * multi-model-server with one listening address and our own handlers in front of its own: see FrontDoor. Its
+ * management API has no address at all. SIGTERM drains (a shutdown hook).
+ */
+public final class Server extends ModelServer {
+    private static final int MAX_LINE = 8 * 1024;
+    private static final int MAX_HEADERS = 32 * 1024;
+    private static final int MAX_CHUNK = 64 * 1024;
+    /** Milliseconds; connections that are idle when draining begins may still bring a request that was on its way. */
+    private static final long GRACE = 500;
+
+    private volatile Channel listening;
+
+    private Server(ConfigManager configuration) {
+        super(configuration);
+    }
+
+    /** Arguments are those of ModelServer. */
+    public static void main(String[] arguments) {
+        try {
+            silenceReflectionWarning();
+            CommandLine line =
+                    new DefaultParser().parse(ConfigManager.Arguments.getOptions(), arguments, null, false);
+            ConfigManager.init(new ConfigManager.Arguments(line));
+            InternalLoggerFactory.setDefaultFactory(Slf4JLoggerFactory.INSTANCE);
+            PluginsManager.getInstance().initialize();
+            Server server = new Server(ConfigManager.getInstance());
+            server.start();
+            Runtime.getRuntime().addShutdownHook(new Thread(server::drain, "drain"));
+            Models.start();
+            new CountDownLatch(1).await();
+        } catch (Throwable e) {
+            fail("the model server can't start: " + e);
+        }
+    }
+
+    /** Ends the process; the supervisor, which reads the file, says why. */
+    static void fail(String reason) {
+        try {
+            Files.write(Path.of(Settings.STATE, "failure"), reason.getBytes(StandardCharsets.UTF_8));
+        } catch (IOException e) {
+            System.err.println(reason);
+        }
+        Runtime.getRuntime().halt(1);
+    }
+
+    /** log4j, packed into one jar, prints a remark about its own speed to standard output; it is of use to nobody. */
+    private static void silenceReflectionWarning() throws ClassNotFoundException {
+        PrintStream out = System.out;
+        System.setOut(new PrintStream(OutputStream.nullOutputStream()));
+        try {
+            Class.forName("org.apache.logging.log4j.util.StackLocator");
+        } finally {
+            System.setOut(out);
+        }
+    }
+
+    @Override
+    public ChannelFuture initializeServer(
+            Connector connector, EventLoopGroup accepting, EventLoopGroup serving, ConnectorType type)
+            throws InterruptedException {
+        // Not MMS's linger of 0 s: it would throw away an answer that is still on its way when a connection is closed.
+        ServerBootstrap bootstrap =
+                new ServerBootstrap()
+                        .group(accepting, serving)
+                        .channel(connector.getServerChannel())
+                        .option(ChannelOption.SO_BACKLOG, 1024)
+                        .option(ChannelOption.SO_REUSEADDR, true)
+                        .childOption(ChannelOption.SO_KEEPALIVE, true)
+                        .childHandler(
+                                new ChannelInitializer<Channel>() {
+                                    @Override
+                                    protected void initChannel(Channel channel) {
+                                        addHandlers(channel.pipeline());
+                                    }
+                                });
+        // The port is ours: MMS refuses those above 32766.
+        ChannelFuture bound = bootstrap.bind(new InetSocketAddress("0.0.0.0", Settings.PORT)).sync();
+        listening = bound.channel();
+        return listening.closeFuture();
+    }
+
+    private static void addHandlers(ChannelPipeline pipeline) {
+        HttpRequestHandlerChain chain =
+                new InferenceRequestHandler(PluginsManager.getInstance().getInferenceEndpoints());
+        chain.setNextHandler(new InvalidRequestHandler());
+        pipeline.addLast("http", new HttpServerCodec(MAX_LINE, MAX_HEADERS, MAX_CHUNK));
+        pipeline.addLast("gate", new RequestGate());
+        pipeline.addLast("aggregator", new HttpObjectAggregator(Settings.MAX_REQUEST));
+        pipeline.addLast("door", new FrontDoor());
+        pipeline.addLast("handler", new HttpRequestHandler(chain));
+    }
+
+    static void renewAggregator(ChannelPipeline pipeline) {
+        pipeline.replace("aggregator", "aggregator", new HttpObjectAggregator(Settings.MAX_REQUEST));
+    }
+
+    /** Takes no more connections, lets everything in flight be answered, then returns: the process ends. */
+    private void drain() {
+        InFlight.drain();
+        long begin = System.currentTimeMillis();
+        if (listening != null) {
+            listening.close().awaitUninterruptibly(1000);
+        }
+        long end = begin + Settings.DRAIN_SECONDS * 1000L;
+        long quiet = begin;
+        // The number may touch zero between two requests of one connection.
+        while (System.currentTimeMillis() < end && System.currentTimeMillis() - quiet < GRACE) {
+            if (InFlight.requests() > 0) {
+                quiet = System.currentTimeMillis();
+            }
+            try {
+                Thread.sleep(5);
+            } catch (InterruptedException e) {
+                return;
+            }
+        }
+    }
+}

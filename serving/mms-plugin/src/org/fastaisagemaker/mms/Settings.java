@@ -1,0 +1,40 @@
+package org.fastaisagemaker.mms;
+
+/** What the supervisor says in system properties named {@code fastai.*}; it has checked the values. */
+final class Settings {
+    static final int PORT = number("port", 8080);
+    /** Bytes of one request's body. */
+    static final int MAX_REQUEST = number("max_request", 6 * 1024 * 1024);
+    /** Bytes of all requests' bodies that are held at once. */
+    static final long MAX_HELD = Math.max(Long.getLong("fastai.max_held", 64L << 20), MAX_REQUEST);
+    /** Bytes of a refused body that are read and thrown away so that the client gets to see the answer. */
+    static final long MAX_DISCARDED = Math.max(64L << 20, 4L * MAX_REQUEST);
+    static final int WORKERS = number("workers", 1);
+    static final int BATCH_SIZE = number("batch_size", 1);
+    /** Milliseconds that a worker waits for more requests once it has one; 0: it takes what is there. */
+    static final int BATCH_DELAY = number("batch_delay", 0);
+    static final int TIMEOUT_SECONDS = number("timeout", 60);
+    static final int STARTUP_SECONDS = number("startup_timeout", 600);
+    /** Seconds after SIGTERM in which what is in flight is answered. */
+    static final int DRAIN_SECONDS = number("drain", 25);
+    /** The model folder, or null on a multi-model endpoint. */
+    static final String MODEL = System.getProperty("fastai.model");
+    /** The folder below which a multi-model endpoint's models lie. */
+    static final String MODELS_ROOT = System.getProperty("fastai.models_root", "/opt/ml/models");
+    /** A private folder; workers and this process leave the reason of a failure there. */
+    static final String STATE = System.getProperty("fastai.state", System.getProperty("java.io.tmpdir"));
+    static final String HANDLER = System.getProperty("fastai.handler");
+    static final boolean PRELOAD = Boolean.getBoolean("fastai.preload");
+    /** Bytes that must be free before one more model is loaded. */
+    static final long MODEL_BYTES = Long.getLong("fastai.model_bytes", 128L << 20);
+
+    private Settings() {}
+
+    static boolean multiModel() {
+        return MODEL == null;
+    }
+
+    private static int number(String name, int otherwise) {
+        return Integer.getInteger("fastai." + name, otherwise);
+    }
+}
