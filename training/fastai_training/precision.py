@@ -138,9 +138,7 @@ def measure(
     speeds = _milliseconds(single, batch)
     # What int8 leaves in floating point may be faster in either.
     hint_of = {name: min(hints[name], key=lambda hint, name=name: speeds[name, hint]) for name in wanted}  # type: ignore[misc]
-    classes = _classes(
-        {name: _compile(core, paths[name], hint_of[name], cpu_count()) for name in wanted}, scored, size
-    )
+    classes = _classes({name: _compile(core, paths[name], hint_of[name], cpu_count()) for name in wanted}, scored, size)
     truth = np.array([vocab.index(item.label) for item in scored])
     scores = [
         Score(
