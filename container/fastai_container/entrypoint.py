@@ -9,7 +9,7 @@ import importlib.util
 import os
 import sys
 
-from fastai_container import __version__
+from fastai_container import __version__, init
 from fastai_container.errors import UserError
 
 USAGE = f"""fastai-sagemaker {__version__}: train a fastai vision model on SageMaker and serve it.
@@ -34,9 +34,11 @@ def _run_serve() -> int:
     return run()
 
 
-def _replace_by(command: list[str]) -> int:
-    """Become ``command``; comes back only when it can't be run, with the exit code a shell gives."""
+def _run_command(command: list[str]) -> int:
+    """Become ``command``, or as PID 1 run it; its exit code, or the one a shell gives when it can't be run."""
     try:
+        if os.getpid() == 1:
+            return init.run(command)
         os.execvp(command[0], command)  # noqa: S606
     except OSError as error:
         print(
@@ -50,7 +52,7 @@ def _replace_by(command: list[str]) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run what ``arguments`` (default: the command line) name and return the exit code.
 
-    A command other than ours replaces this process, so that its signals and exit code are its own.
+    A command other than ours gets our signals, and its exit code is ours.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("help", "--help", "-h"):
@@ -64,4 +66,4 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1
-    return _replace_by(arguments)
+    return _run_command(arguments)

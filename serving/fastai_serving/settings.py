@@ -16,6 +16,8 @@ from fastai_container.resources import cpu_count
 from fastai_serving.answers import JSON, RequestError, choose_format
 
 DEFAULT_PORT = 8080
+#: MMS refuses any port that is not a signed 16-bit number.
+HIGHEST_PORT = 32766
 DEFAULT_TIMEOUT_SECONDS = 60
 #: SageMaker's own default limit of a request is 6 MB; MMS's is 6,553,500 bytes.
 DEFAULT_MAX_PAYLOAD_MB = 6
@@ -37,7 +39,7 @@ def _integer(environment: Mapping[str, str], name: str, default: int | None, low
 
 
 def _port(environment: Mapping[str, str]) -> int:
-    port = _integer(environment, parameters.BIND_TO_PORT_ENV, DEFAULT_PORT, 1, 65535)
+    port = _integer(environment, parameters.BIND_TO_PORT_ENV, DEFAULT_PORT, 1, HIGHEST_PORT)
     assert port is not None
     return port
 

@@ -78,6 +78,18 @@ def test_exit_code_is_passed_on(engine, command, code):
         container.remove(force=True)
 
 
+def test_signals_reach_any_command(engine):
+    script = "trap 'echo stopped; exit 3' TERM; echo started; while :; do sleep 0.1; done"
+    container = engine.containers.run(SERVING_IMAGE, ["sh", "-c", script], detach=True)
+    try:
+        next(container.logs(stream=True))
+        container.stop(timeout=20)
+        assert container.wait()["StatusCode"] == 3
+        assert container.logs().decode() == "started\nstopped\n"
+    finally:
+        container.remove(force=True)
+
+
 def test_serving_image_says_that_it_cannot_train(engine):
     container = engine.containers.run(SERVING_IMAGE, "train", detach=True)
     try:

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.vision.all import (
-    BnFreeze,
     ChannelsLast,
     CrossEntropyLossFlat,
     error_rate,
@@ -20,7 +19,7 @@ from fastai.vision.all import (
 )
 
 from fastai_container.resources import cpu_count
-from fastai_training.callbacks import CpuBFloat16, Progress, StopAtNan, quiet
+from fastai_training.callbacks import CpuBFloat16, FrozenStatistics, Progress, StopAtNan, quiet
 from fastai_training.checkpoints import CheckpointError, check_identity, data_digest, read_newest, run_identity
 from fastai_training.distributed import DataParallel
 from fastai_training.hyperparameters import HyperParameterError, HyperParameters
@@ -74,8 +73,10 @@ def choose_precision(asked: str, device: torch.device) -> str:
     return asked
 
 
-def _callbacks(precision: str, device: torch.device, progress: Progress) -> list[Any]:
-    callbacks: list[Any] = [ChannelsLast, BnFreeze, StopAtNan, progress]
+def _callbacks(precision: str, device: torch.device, pretrained: bool, progress: Progress) -> list[Any]:
+    callbacks: list[Any] = [ChannelsLast, StopAtNan, progress]
+    if pretrained:
+        callbacks.append(FrozenStatistics)
     if device.type == "cuda" and precision != "fp32":
         callbacks.append(MixedPrecision(amp_mode=AMPMode.BF16 if precision == "bf16" else AMPMode.FP16))
     elif precision == "bf16":
@@ -194,7 +195,7 @@ def fit(
         parameters.checkpoint_seconds,
         lambda: {"rate": rate, "progress": progress.state()},
     )
-    learner.add_cbs([*_callbacks(precision, device, progress), checkpointer])
+    learner.add_cbs([*_callbacks(precision, device, parameters.pretrained, progress), checkpointer])
     if processes.several:
         learner.add_cb(DataParallel(device, processes.training_group()))
     if resumed:
