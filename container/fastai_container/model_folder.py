@@ -44,7 +44,8 @@ class Model:
 
     ``image_size`` is the side in pixels of the square the model takes; ``mean`` and ``std`` are per channel (RGB) on a
     scale of 0 to 1. ``metrics`` are those of the validation split. ``files`` maps a path relative to the folder to its
-    size in bytes and SHA-256.
+    size in bytes and SHA-256. ``program`` says how the CPU program is to be run (``inference_precision_hint``,
+    OpenVINO's: f32 or bf16) and what was measured of it.
     """
 
     arch: str
@@ -55,6 +56,7 @@ class Model:
     metrics: dict[str, Any] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    program: dict[str, Any] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     created: str = ""
     resize: str = "center_square"

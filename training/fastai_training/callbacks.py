@@ -13,6 +13,8 @@ from fastai.callback.progress import ProgressCallback
 from fastai.learner import Recorder
 from torch import nn
 
+from fastai_training.distributed import unwrapped
+
 #: In a log, a line of progress inside an epoch at most this often (seconds).
 LOG_INTERVAL = 20.0
 
@@ -148,7 +150,7 @@ class FrozenStatistics(Callback):
     run_after = TrainEvalCallback
 
     def before_train(self) -> None:
-        for module in self.model[0].modules():
+        for module in unwrapped(self.model)[0].modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
 

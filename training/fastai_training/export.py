@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
+import shutil
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,10 +28,12 @@ from fastai.vision.all import (
 from safetensors.torch import save_file
 
 from fastai_container import __version__
-from fastai_container.model_folder import LEARNER, PROGRAM, WEIGHTS, Model, writing
+from fastai_container.model_folder import LEARNER, PROGRAM, PROGRAM_WEIGHTS, WEIGHTS, Model, writing
+from fastai_training.labels import Example
 from fastai_training.models import Program
+from fastai_training.precision import measure
 
-_PACKAGES = ("fastai", "torch", "torchvision", "timm", "openvino", "pillow", "numpy")
+_PACKAGES = ("fastai", "torch", "torchvision", "timm", "openvino", "nncf", "pillow", "numpy")
 
 
 def versions() -> dict[str, str]:
@@ -70,14 +75,33 @@ def portable_learner(model: torch.nn.Module, details: Model, example: Path) -> L
     return Learner(loaders, model, loss_func=CrossEntropyLossFlat(), metrics=error_rate)
 
 
-def write_model_folder(folder: Path, model: torch.nn.Module, details: Model, example: Path) -> None:
-    """Write ``model`` as the model folder ``folder``; ``example`` is any picture of the data set."""
+def write_model_folder(
+    folder: Path, model: torch.nn.Module, details: Model, train: list[Example], valid: list[Example], precision: str
+) -> Model:
+    """Write ``model`` as the model folder ``folder``; returns its details, with what was measured of the CPU program.
+
+    ``precision`` is the hyperparameter serving_precision.
+    """
     model = model.cpu().float().eval().to(memory_format=torch.contiguous_format)
-    with writing(folder, details) as partial, torch.no_grad():
-        state: dict[str, Any] = {
-            name: value.detach().contiguous().clone() for name, value in model.state_dict().items()
-        }
-        save_file(state, partial / WEIGHTS, metadata={"format": "pt", "arch": details.arch})
-        write_program(model, details, partial / PROGRAM)
-        learner = portable_learner(model, details, example)
-        learner.export(partial / LEARNER)
+    with tempfile.TemporaryDirectory() as scratch, torch.no_grad():
+        program = Path(scratch) / "fp32.xml"
+        write_program(model, details, program)
+        chosen, facts = measure(
+            Path(scratch), program, train, valid, details.vocab, details.image_size, precision, _say
+        )
+        details = dataclasses.replace(details, program=facts)
+        with writing(folder, details) as partial:
+            state: dict[str, Any] = {
+                name: value.detach().contiguous().clone() for name, value in model.state_dict().items()
+            }
+            save_file(state, partial / WEIGHTS, metadata={"format": "pt", "arch": details.arch})
+            (partial / PROGRAM).parent.mkdir(parents=True)
+            shutil.copyfile(chosen, partial / PROGRAM)
+            shutil.copyfile(chosen.with_suffix(".bin"), partial / PROGRAM_WEIGHTS)
+            learner = portable_learner(model, details, train[0].path)
+            learner.export(partial / LEARNER)
+    return details
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

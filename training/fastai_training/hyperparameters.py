@@ -80,6 +80,11 @@ class HyperParameters:
         "arithmetic of training; `auto` is fp16 on CUDA, bf16 on a CPU that has it, else fp32",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
+    serving_precision: str = _parameter(
+        "auto",
+        "arithmetic of the CPU program; `auto` measures all and takes the fastest within half a point of fp32's error",
+        choices=("auto", "fp32", "bf16", "int8"),
+    )
     label_from: str = _parameter(
         "auto",
         "where labels come from: `names` (shiba_inu_12.jpg), `folders` (shiba_inu/12.jpg) or `manifest` (CSV, JSONL)",

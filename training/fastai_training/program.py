@@ -18,6 +18,7 @@ from fastai_container.paths import MLPaths
 from fastai_container.resources import cpu_count
 from fastai_training.hyperparameters import HyperParameters, parse, read_file
 from fastai_training.labels import DataError, Examples, find_examples
+from fastai_training.metrics import final_line
 from fastai_training.pictures_check import leave_out_unreadable
 from fastai_training.processes import Processes
 from fastai_training.split import stratified_split
@@ -168,7 +169,9 @@ def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
         hyperparameters=asdict(parameters),
         versions=versions(),
     )
-    write_model_folder(paths.model, result.model, details, data.train[0].path)
+    details = write_model_folder(
+        paths.model, result.model, details, data.train, data.valid, parameters.serving_precision
+    )
     summary = {
         "metrics": result.metrics,
         "classes": len(data.vocab),
@@ -179,13 +182,16 @@ def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
         "pretrained_weights": result.weights,
         "processes": processes.world,
         "precision": result.precision,
+        "program": details.program,
         "training_seconds": round(result.seconds, 1),
         "hyperparameters": asdict(parameters),
         "versions": details.versions,
     }
     write_run(paths.output_data, data, result, channels.validation or channels.training, summary)
-    metrics = " ".join(f"{name}={value:.4f}" for name, value in result.metrics.items())
-    log(f"model written to {paths.model}: {metrics}, trained in {result.seconds:.0f} s")
+    log(f"model written to {paths.model}")
+    served = details.program["scores"][details.program["precision"]]
+    final = {"serving_error_rate": served["error_rate"], "serving_milliseconds": served["milliseconds"]}
+    log(final_line(result.metrics | {"training_seconds": result.seconds} | final))
 
 
 def _silent(_text: str) -> None:

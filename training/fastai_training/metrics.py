@@ -1,0 +1,45 @@
+"""The metrics of a run as SageMaker reads them: names and the regular expressions that find them in the log.
+
+``python -m fastai_training.metrics`` prints the list as JSON, ready for an estimator's ``metric_definitions``; with
+``--objective`` what a tuning job optimizes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+_NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf))"
+#: Of the line that callbacks.Progress prints for each epoch.
+EPOCH_METRICS = ("train_loss", "valid_loss", "error_rate", "images_per_second")
+#: Of the line that ends a run.
+FINAL_METRICS = ("error_rate", "valid_loss", "training_seconds", "serving_error_rate", "serving_milliseconds")
+FINAL = "final"
+
+
+def definitions() -> list[dict[str, str]]:
+    """``[{"Name": …, "Regex": …}, …]``; an epoch's values under their names, the last ones as ``final_…``."""
+    epoch = [{"Name": name, "Regex": rf"\bepoch=\d+ .*?\b{name}={_NUMBER}"} for name in EPOCH_METRICS]
+    final = [{"Name": f"{FINAL}_{name}", "Regex": rf"\b{FINAL} .*?\b{name}={_NUMBER}"} for name in FINAL_METRICS]
+    return epoch + final
+
+
+def objective() -> dict[str, Any]:
+    """For HyperparameterTuner: the last epoch's error rate, reported once."""
+    name = f"{FINAL}_error_rate"
+    found = next(definition for definition in definitions() if definition["Name"] == name)
+    return {"objective_metric_name": name, "objective_type": "Minimize", "metric_definitions": [found]}
+
+
+def final_line(values: Mapping[str, float]) -> str:
+    """The line that ends a run; ``values`` may lack some of FINAL_METRICS."""
+    shown = " ".join(f"{name}={values[name]:.4f}" for name in FINAL_METRICS if name in values)
+    return f"{FINAL} {shown}"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in ([], ["--objective"]):
+        sys.exit("usage: python -m fastai_training.metrics [--objective]")
+    print(json.dumps(objective() if sys.argv[1:] else definitions(), indent=2))
