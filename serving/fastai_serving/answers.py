@@ -67,7 +67,7 @@ def choose_format(accept: str, default: str = JSON) -> str:
 
     Raises RequestError 406 when none is acceptable.
     """
-    if not accept.strip():
+    if accept.strip() in ("", "*/*"):
         accept = default
     wanted: dict[str, float] = {}
     specificity: dict[str, int] = {}

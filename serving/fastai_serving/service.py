@@ -105,6 +105,7 @@ class Service:
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """An answer for each request, in their order."""
+        logger.debug("batch of %d", len(requests))
         if self.hooks != Hooks(pre_model_fn=self.hooks.pre_model_fn, model_warmup_fn=self.hooks.model_warmup_fn):
             return [self._guarded(request, self._answer_by_hooks) for request in requests]
         answers: dict[int, Answer] = {}

@@ -85,7 +85,8 @@ class Supervisor:
     def _failure(self) -> str | None:
         for name in self.failures:
             with contextlib.suppress(OSError):
-                return (self.state / name).read_text(encoding="utf-8", errors="replace").strip()
+                # One line: it is the last of the log.
+                return " ".join((self.state / name).read_text(encoding="utf-8", errors="replace").split())
         return None
 
     def watch(self) -> int:

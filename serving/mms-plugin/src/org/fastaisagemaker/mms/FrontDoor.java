@@ -124,9 +124,8 @@ final class FrontDoor extends ChannelDuplexHandler {
                 if (Settings.multiModel()) {
                     throw new Refusal(404, "not_found", "this is a multi-model endpoint: POST /models/NAME/invoke");
                 }
-                Refusal unhealthy = Models.unhealthy();
-                if (unhealthy != null && !InFlight.draining()) {
-                    throw unhealthy;
+                if (!Models.started()) {
+                    throw Models.unhealthy();
                 }
                 handOn(context, request, "/invocations");
                 return null;

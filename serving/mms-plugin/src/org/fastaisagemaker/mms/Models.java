@@ -1,5 +1,6 @@
 package org.fastaisagemaker.mms;
 
+import com.amazonaws.ml.mms.archive.ModelArchive;
 import com.amazonaws.ml.mms.util.ConfigManager;
 import com.amazonaws.ml.mms.wlm.Model;
 import com.amazonaws.ml.mms.wlm.ModelManager;
@@ -35,13 +36,13 @@ final class Models {
     private Models() {}
 
     static void start() throws Exception {
+        Thread watch = new Thread(Models::watch, "watch");
+        watch.setDaemon(true);
+        watch.start();
         if (Settings.multiModel()) {
             started = true;
             return;
         }
-        Thread watch = new Thread(Models::watch, "watch");
-        watch.setDaemon(true);
-        watch.start();
         register(SINGLE, Settings.MODEL);
         ModelManager.getInstance().getStartupModels().add(SINGLE);
     }
@@ -49,18 +50,14 @@ final class Models {
     /** Starts a model's Python parent and its workers; the future's status is 200 when every worker has loaded it. */
     static CompletableFuture<HttpResponseStatus> register(String name, String folder) throws Exception {
         ModelManager manager = ModelManager.getInstance();
-        manager.registerModel(
-                folder,
-                name,
-                null,
-                Settings.HANDLER,
-                Settings.BATCH_SIZE,
-                Settings.BATCH_DELAY,
-                Settings.TIMEOUT_SECONDS,
-                null,
-                String.valueOf(Settings.PRELOAD));
-        Model model = manager.getModels().get(name);
-        BatchQueue.install(model, ConfigManager.getInstance().getJobQueueSize());
+        ModelArchive archive = ModelArchive.downloadModel("/", folder);
+        archive.getManifest().getModel().setModelName(name);
+        archive.getManifest().getModel().setHandler(Settings.HANDLER);
+        archive.validate();
+        int queueSize = ConfigManager.getInstance().getJobQueueSize();
+        ServedModel model = new ServedModel(archive, queueSize, Settings.PRELOAD);
+        manager.getModels().put(name, model);
+        manager.startBackendServer(model);
         mendServerThread(model);
         return manager.updateModel(name, Settings.WORKERS, Settings.WORKERS);
     }
@@ -119,6 +116,11 @@ final class Models {
         return count;
     }
 
+    /** Whether the model was loaded once: from then on requests wait for a worker that is being started again. */
+    static boolean started() {
+        return started;
+    }
+
     /** Why requests can't be answered now, or null when they can. */
     static Refusal unhealthy() {
         if (InFlight.draining()) {
@@ -147,12 +149,27 @@ final class Models {
         }
     }
 
+    /** Ends workers that don't answer; multi-model-server sees it and starts others. */
+    private static void endOverdue(Model model) {
+        for (WorkerThread worker : ModelManager.getInstance().getWorkers(model.getModelName())) {
+            String id = worker.getWorkerId();
+            if (id == null || worker.getPid() <= 0 || worker.getState() != WorkerState.WORKER_MODEL_LOADED) {
+                continue;
+            }
+            if (((ServedModel) model).overdue(id.substring(id.lastIndexOf('-') + 1))) {
+                LOGGER.warn("worker {} did not answer in {} s and is ended", worker.getPid(), Settings.TIMEOUT_SECONDS);
+                ProcessHandle.of(worker.getPid()).ifPresent(ProcessHandle::destroyForcibly);
+            }
+        }
+    }
+
     private static void watch() {
         long begin = System.currentTimeMillis();
         long served = begin;
         while (true) {
+            ModelManager.getInstance().getModels().values().forEach(Models::endOverdue);
             long now = System.currentTimeMillis();
-            int count = loaded(SINGLE);
+            int count = Settings.multiModel() ? 1 : loaded(SINGLE);
             if (count > 0) {
                 served = now;
             }

@@ -49,10 +49,7 @@ final class MultiModel {
             throw new Refusal(405, "method_not_allowed", "only POST is answered here");
         }
         String name = name(segments[2]);
-        if (CHANGING.contains(name) || Models.loaded(name) == 0) {
-            if (ModelManager.getInstance().getModels().containsKey(name) && !CHANGING.contains(name)) {
-                throw new Refusal(503, "no_worker", "the model's workers are being started again");
-            }
+        if (CHANGING.contains(name) || !ModelManager.getInstance().getModels().containsKey(name)) {
             throw notFound(name);
         }
         return name;

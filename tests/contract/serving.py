@@ -1,0 +1,148 @@
+"""What the tests of serving share: a bounded load of known pictures, and the processes of a container."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.contract.conftest import Endpoint
+
+#: Run in a container: every process but the one that asks, as pid, parent's pid and command line.
+_PROCESSES = """
+import json, os, pathlib
+rows = []
+for path in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+        parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+        rows.append([int(path.name), parent, (path / "cmdline").read_bytes().replace(b"\\0", b" ").decode()])
+    except OSError:
+        pass
+print(json.dumps([row for row in rows if row[0] != os.getpid()]))
+"""
+
+
+def direct(endpoint: Endpoint) -> str:
+    """The container's own address: the engine's proxy for published ports accepts connections that it then drops."""
+    endpoint.container.reload()
+    networks = endpoint.container.attrs["NetworkSettings"]["Networks"].values()
+    return f"http://{next(iter(networks))['IPAddress']}:8080"
+
+
+def processes(endpoint: Endpoint) -> dict[str, list[int]]:
+    """Process ids inside the container: supervisor, java, parent (multi-model-server's Python) and workers."""
+    output = endpoint.container.exec_run(["python3", "-P", "-c", _PROCESSES]).output
+    rows = json.loads(output)
+    found: dict[str, list[int]] = {"supervisor": [], "java": [], "parent": [], "worker": []}
+    java = {pid for pid, _, command in rows if "/bin/java " in command}
+    for pid, parent, command in rows:
+        if "model_service_worker.py" in command and pid not in java:
+            found["parent" if parent in java else "worker"].append(pid)
+    found["java"] = sorted(java)
+    found["supervisor"] = [pid for pid, _, command in rows if "fastai_container serve" in command]
+    return found
+
+
+def kill(endpoint: Endpoint, pid: int) -> None:
+    done = endpoint.container.exec_run(["python3", "-P", "-c", f"import os; os.kill({pid}, 9)"])
+    assert done.exit_code == 0, done.output
+
+
+def exit_code(endpoint: Endpoint, timeout: float = 35) -> int:
+    return int(endpoint.container.wait(timeout=timeout)["StatusCode"])
+
+
+def last_line(endpoint: Endpoint) -> str:
+    return endpoint.log().strip().splitlines()[-1]
+
+
+@dataclass
+class Result:
+    name: str
+    begin: float
+    end: float
+    status: int | None = None
+    answer: Any = None
+    error: str = ""
+    #: Whether this was the first request of its connection.
+    first: bool = False
+
+
+@dataclass
+class Load:
+    """Clients that send pictures for ``seconds`` at most, each on one connection as long as it holds."""
+
+    url: str
+    pictures: dict[str, bytes]
+    clients: int = 8
+    seconds: float = 20
+    results: list[Result] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> Load:
+        self._threads = [threading.Thread(target=self._client, args=(index,)) for index in range(self.clients)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _client(self, index: int) -> None:
+        deadline = time.monotonic() + self.seconds
+        names = list(self.pictures)
+        session, first = requests.Session(), True
+        while not self._stop.is_set() and time.monotonic() < deadline:
+            index += 1
+            name = names[index % len(names)]
+            result = Result(name, time.monotonic(), 0, first=first)
+            try:
+                response = session.post(
+                    f"{self.url}/invocations",
+                    data=self.pictures[name],
+                    headers={"Content-Type": "image/jpeg"},
+                    timeout=(3, 30),
+                )
+                result.status, result.answer = response.status_code, response.json()
+                first = response.headers.get("connection") == "close"
+            except (requests.RequestException, ValueError) as error:
+                result.error, first = repr(error), True
+                session.close()
+                session = requests.Session()
+                time.sleep(0.02)
+            result.end = time.monotonic()
+            self.results.append(result)
+
+    def statuses(self) -> Counter[Any]:
+        return Counter(result.status or result.error.split("(")[0] for result in self.results)
+
+    def wrong(self, expected: dict[str, str]) -> list[Result]:
+        """Answers that name another class than this picture's."""
+        return [r for r in self.results if r.status == 200 and r.answer["class"] != expected[r.name]]
+
+    def longest_gap(self) -> float:
+        """Seconds between two good answers, at most."""
+        ends = sorted(result.end for result in self.results if result.status == 200)
+        return max((after - before for before, after in zip(ends, ends[1:], strict=False)), default=float("inf"))
+
+
+def some_pictures(folder: Path, count: int = 24) -> dict[str, bytes]:
+    """One picture of each of ``count`` breeds."""
+    chosen: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.jpg")):
+        chosen.setdefault(path.name.rpartition("_")[0], path)
+    return {path.name: path.read_bytes() for path in list(chosen.values())[:count]}
+
+
+def classes(endpoint: Endpoint, pictures: dict[str, bytes]) -> dict[str, str]:
+    """What each picture is answered when it is asked alone."""
+    return {name: endpoint.invoke(body).json()["class"] for name, body in pictures.items()}

@@ -1,0 +1,185 @@
+"""A multi-model endpoint, as SageMaker drives one: load, list, describe, invoke, unload."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.contract.conftest import Endpoint, Job
+from tests.contract.serving import processes
+
+pytestmark = [pytest.mark.engine, pytest.mark.pets]
+
+MANY = 20
+MEMORY = {"mem_limit": "1g", "memswap_limit": "1g"}
+ROOM_MB = "110"
+
+
+@pytest.fixture(scope="module")
+def store(pets_job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """/opt/ml/models: twenty folders of one model, and one that is broken."""
+    root = tmp_path_factory.mktemp("models")
+    for index in range(MANY):
+        folder = root / f"m{index:02}" / "model"
+        folder.parent.mkdir()
+        shutil.copytree(pets_job.model, folder, copy_function=os.link)
+    (root / "broken" / "model").mkdir(parents=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def multi(start_endpoint, store: Path) -> Endpoint:
+    return start_endpoint(
+        None,
+        environment={"SAGEMAKER_MULTI_MODEL": "true", "FASTAI_SAGEMAKER_MODEL_MEMORY_MB": ROOM_MB},
+        volumes={str(store): {"bind": "/opt/ml/models", "mode": "ro"}},
+        **MEMORY,
+    )
+
+
+def load(endpoint: Endpoint, name: str, url: str | None = None) -> requests.Response:
+    body = {"model_name": name, "url": url or f"/opt/ml/models/{name}/model"}
+    return requests.post(f"{endpoint.url}/models", json=body, timeout=120)
+
+
+def unload(endpoint: Endpoint, name: str) -> requests.Response:
+    return requests.delete(f"{endpoint.url}/models/{name}", timeout=60)
+
+
+def invoke(endpoint: Endpoint, name: str, body: bytes) -> requests.Response:
+    headers = {"Content-Type": "image/jpeg", "X-Amzn-SageMaker-Target-Model": f"{name}.tar.gz"}
+    return requests.post(f"{endpoint.url}/models/{name}/invoke", data=body, headers=headers, timeout=60)
+
+
+def names(endpoint: Endpoint, **query: str) -> tuple[list[str], str | None]:
+    content = requests.get(f"{endpoint.url}/models", params=query, timeout=10).json()
+    return [model["modelName"] for model in content["models"]], content.get("nextPageToken")
+
+
+def used(endpoint: Endpoint) -> int:
+    """Bytes that the container's processes hold, shared pages counted once."""
+    script = "import glob; print(sum(int(l.split()[1]) for p in glob.glob('/proc/[0-9]*/smaps_rollup') for l in open(p) if l[:4] == 'Pss:'))"
+    return int(endpoint.container.exec_run(["python3", "-P", "-c", script], user="0:0").output) * 1024
+
+
+def test_one_model_after_the_other(multi: Endpoint, pets: Path):
+    body = (pets / "Bengal_101.jpg").read_bytes()
+    assert multi.ping() == 200
+    assert names(multi) == ([], None)
+    assert invoke(multi, "m00", body).status_code == 404
+    assert load(multi, "m00").status_code == 200
+    assert load(multi, "m00").status_code == 409
+    assert load(multi, "m01").status_code == 200
+    assert invoke(multi, "m00", body).json()["class"] == "Bengal"
+    assert invoke(multi, "m01", body).json()["class"] == "Bengal"
+    assert names(multi) == (["m00", "m01"], None)
+    assert names(multi, limit="1") == (["m00"], "1")
+    assert names(multi, limit="1", next_page_token="1") == (["m01"], None)
+    one = requests.get(f"{multi.url}/models/m00", timeout=10)
+    assert one.json() == {"modelName": "m00", "modelUrl": "/opt/ml/models/m00/model"}
+    assert requests.get(f"{multi.url}/models/m07", timeout=10).status_code == 404
+    assert requests.post(f"{multi.url}/invocations", data=body, timeout=10).status_code == 404
+    assert unload(multi, "m00").status_code == 200
+    assert unload(multi, "m00").status_code == 404
+    assert invoke(multi, "m00", body).status_code == 404
+    assert invoke(multi, "m01", body).json()["class"] == "Bengal"
+    assert unload(multi, "m01").status_code == 200
+
+
+def test_twenty_models_under_a_memory_limit(multi: Endpoint, pets: Path):
+    body = (pets / "Bengal_101.jpg").read_bytes()
+    before = used(multi)
+    loaded: list[str] = []
+    refused = 0
+    for index in range(MANY):
+        name = f"m{index:02}"
+        answer = load(multi, name)
+        while answer.status_code == 507:  # as SageMaker does: unload the oldest, try again
+            refused += 1
+            assert answer.json()["error"]["code"] == "out_of_memory"
+            assert loaded, "not even one model fits"
+            assert unload(multi, loaded.pop(0)).status_code == 200
+            answer = load(multi, name)
+        assert answer.status_code == 200, answer.text
+        loaded.append(name)
+        assert invoke(multi, name, body).json()["class"] == "Bengal"
+        assert invoke(multi, loaded[0], body).json()["class"] == "Bengal"
+    assert refused > 0, "the limit was never met"
+    assert len(loaded) >= 3
+    for name in loaded:
+        assert unload(multi, name).status_code == 200
+    found = processes(multi)
+    assert (found["parent"], found["worker"]) == ([], [])
+    assert used(multi) < before + 60e6
+    assert multi.ping() == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("../etc", None),
+        ("a/b", None),
+        ("", None),
+        (".hidden", None),
+        ("a b", None),
+        ("x" * 300, None),
+        ("ok", "/etc"),
+        ("ok", "/opt/ml/models/../../../etc"),
+        ("ok", "http://127.0.0.1:1/model.mar"),
+        ("ok", "s3://bucket/model.tar.gz"),
+        ("ok", "file:///etc"),
+        ("ok", "/opt/ml/models/gone/model"),
+        ("ok", "\0"),
+    ],
+)
+def test_hostile_names_and_paths(multi: Endpoint, name: str, url: str | None):
+    answer = load(multi, name, url or "/opt/ml/models/m00/model")
+    assert answer.status_code == 400, answer.text
+    assert "error" in answer.json()
+    assert names(multi) == ([], None)
+
+
+def test_bodies_that_are_no_request(multi: Endpoint):
+    for body in (b"", b"{", b"[]", b'{"model_name": "a"}', b'{"model_name": 1, "url": {}}', b"\xff\xfe"):
+        answer = requests.post(f"{multi.url}/models", data=body, timeout=10)
+        assert answer.status_code == 400, body
+    for path in ("/models/%2e%2e", "/models/a%2Fb", "/models/$(id)"):
+        assert requests.get(multi.url + path, timeout=10).status_code in (400, 404)
+    assert requests.put(f"{multi.url}/models/m00", timeout=10).status_code == 405
+
+
+def test_a_broken_model_is_refused_with_its_reason_and_the_others_live(multi: Endpoint, pets: Path):
+    assert load(multi, "m02").status_code == 200
+    answer = load(multi, "broken")
+    assert answer.status_code == 500
+    assert "no model.json" in answer.json()["error"]["message"]
+    assert names(multi) == (["m02"], None)
+    assert invoke(multi, "m02", (pets / "Bengal_101.jpg").read_bytes()).status_code == 200
+    assert unload(multi, "m02").status_code == 200
+
+
+def test_what_a_model_has_taken_is_answered_before_it_goes(multi: Endpoint, pets: Path):
+    body = (pets / "Bengal_101.jpg").read_bytes()
+    assert load(multi, "m03").status_code == 200
+    statuses: list[int] = []
+
+    def client() -> None:
+        for _ in range(200):
+            statuses.append(invoke(multi, "m03", body).status_code)
+            if statuses[-1] == 404:
+                return
+
+    clients = [threading.Thread(target=client) for _ in range(6)]
+    for thread in clients:
+        thread.start()
+    while len(statuses) < 30:
+        pass
+    assert unload(multi, "m03").status_code == 200
+    for thread in clients:
+        thread.join()
+    assert set(statuses) == {200, 404}
