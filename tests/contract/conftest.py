@@ -108,6 +108,7 @@ def start_training(
     }
     for name, path in channels.items():
         volumes[str(path)] = {"bind": f"/opt/ml/input/data/{name}", "mode": "ro"}
+    volumes |= options.pop("volumes", {})
     container = client.containers.run(
         TRAINING_IMAGE,
         command,

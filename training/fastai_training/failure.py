@@ -18,6 +18,7 @@ from fastai_container.resources import memory_limit_bytes
 _FRAME = re.compile(r'^\s*File "(?P<file>.+?)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
 _EXCEPTION = re.compile(r"^(?P<name>[A-Za-z_][\w.]*)(?:: (?P<message>.*))?$")
 _RANK = re.compile(r"^\[rank\d+\]:\s?")
+_LOG_LINE = re.compile(r"^[DIWEF]\d{4} \d\d:|^\d{4}-\d\d-\d\d[ T]\d\d:")
 #: torchrun's own, which says only that a worker failed.
 _LAUNCHER = ("ChildFailedError", "SignalException")
 _ERROR_LINE = re.compile(r"^(?:\S+: )?(?:fatal )?(?:error|fatal):\s?(?P<text>.+)$", re.IGNORECASE)
@@ -102,7 +103,10 @@ def find_fault(lines: Iterable[str], code: Path) -> tuple[Fault | None, list[str
 
 
 def _starts_anew(line: str) -> bool:
-    return line.startswith(("Traceback (most", "During handling", "The above exception", "[rank", "====", "----"))
+    """Whether ``line`` is no part of the message above it; a library's log line, say ("E1122 19:00:50.507 ...")."""
+    return bool(_LOG_LINE.match(line)) or line.startswith(
+        ("Traceback (most", "During handling", "The above exception", "[rank", "====", "----")
+    )
 
 
 def _is_chained(lines: list[str], start: int) -> bool:

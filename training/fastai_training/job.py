@@ -169,7 +169,7 @@ def run() -> int:
     else:
         code = code or 1
         own = _own_reason(paths.failure, mask)
-        if outcome.aborted or not own:
+        if outcome.aborted or not own or (len(cluster.hosts) > 1 and failure.is_lost_peer(own)):
             lost = outcome.aborted or failure.is_lost_peer("\n".join(tail.lines("stderr")[-60:]))
             peer = peers.failure(WAIT_FOR_PEERS_SECONDS if lost and len(cluster.hosts) > 1 else 0)
             if outcome.aborted and code > 128:

@@ -151,11 +151,12 @@ class Peers:
         with contextlib.suppress(OSError, ValueError), connection.makefile("rb") as lines:
             while line := lines.readline(_LONGEST_LINE):
                 message = json.loads(line)
+                if not isinstance(message, dict):
+                    break
                 sender, event = message.get("host"), message.get("event")
                 if host is None:
                     if event != "hello" or sender not in self.cluster.hosts:
-                        connection.close()  # a stranger
-                        return
+                        break
                     host = str(sender)
                     with self._lock:
                         self._connections[host] = connection
@@ -165,7 +166,9 @@ class Peers:
                     self._pass_on(message, but=host)
                 elif event == "failed":
                     self._hear_failure(PeerFailure(str(sender), str(message.get("reason"))), heard_from=host)
-        if host is not None and not self._closing.is_set():
+        if host is None:  # a stranger
+            connection.close()
+        elif not self._closing.is_set():
             with self._lock:
                 self._connections.pop(host, None)
                 known = host in self._gone

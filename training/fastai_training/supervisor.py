@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from fastai_container.init import FORWARDED
-from fastai_training import descendants
+from fastai_training import process_tree
 from fastai_training.output import Tail
 
 #: SageMaker sends SIGKILL 120 seconds after SIGTERM; whoever hasn't ended by now gets it from here, with a reason.
@@ -54,6 +54,7 @@ class Supervisor:
         self._child: subprocess.Popen[bytes] | None = None
         self._deadline: float | None = None
         self._stopped_by: int | None = None
+        self._asked: set[int] = set()
         self._aborted = self._killed = False
         self._wake_read, self._wake_write = os.pipe()
         for end in (self._wake_read, self._wake_write):
@@ -71,8 +72,8 @@ class Supervisor:
         self._child = self._start(command, env)
         # A signal that came while it was being started had nobody to go to.
         if self._stopped_by is not None:
-            descendants.forward(self._child.pid, self._stopped_by)
-        descendants.make_first_choice_of_oom_killer(self._child.pid)
+            self._asked.update(process_tree.forward(self._child.pid, self._stopped_by))
+        process_tree.make_first_choice_of_oom_killer(self._child.pid)
         self._selector.register(self._wake_read, selectors.EVENT_READ)
         while (status := self._reap()) is None:
             self._wait(self._timeout())
@@ -87,7 +88,7 @@ class Supervisor:
                 self._stopped_by = number
                 self._deadline = time.monotonic() + self.stop_seconds
             if self._child is not None and self._child.returncode is None:
-                descendants.forward(self._child.pid, number)
+                self._asked.update(process_tree.forward(self._child.pid, number))
 
         for number in FORWARDED:
             signal.signal(number, forward)
@@ -120,12 +121,12 @@ class Supervisor:
         assert self._child is not None
         if self._aborted and self._deadline is None:
             self._deadline = time.monotonic() + ABORT_SECONDS
-            descendants.forward(self._child.pid, signal.SIGTERM)
+            process_tree.forward(self._child.pid, signal.SIGTERM)
         elif self._deadline is not None and time.monotonic() >= self._deadline:
             self._killed = True
             self._deadline = time.monotonic() + 1
-            for pid in [*descendants.descendants(self._child.pid), self._child.pid]:
-                descendants.send(pid, signal.SIGKILL)
+            for pid in [*process_tree.descendants(self._child.pid), self._child.pid]:
+                process_tree.send(pid, signal.SIGKILL)
 
     def _reap(self) -> int | None:
         """Collect every process that ended (PID 1 inherits orphans); the program's status once it has."""
@@ -175,26 +176,19 @@ class Supervisor:
 
     def _end_the_rest(self) -> None:
         """After a stop, what a shell left behind may still be writing a checkpoint: it has the rest of the time."""
-        group = self._child.pid if self._child is not None else 0
-        while self._stopped_by is not None and self._timeout() and _has_members(group):
+        assert self._child is not None
+        left = self._asked - {self._child.pid}
+        while self._stopped_by is not None and self._timeout() and any(map(process_tree.is_alive, left)):
             self._wait(0.1)
             with contextlib.suppress(ChildProcessError):
                 while os.getpid() == 1 and os.waitpid(-1, os.WNOHANG)[0]:
                     pass
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
+            os.killpg(self._child.pid, signal.SIGKILL)
         for key in list(self._selector.get_map().values()):
             if key.fd != self._wake_read:
                 os.close(key.fd)
         self._selector.close()
-
-
-def _has_members(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
 
 
 def _open_output(descriptor: int) -> tuple[int, int]:

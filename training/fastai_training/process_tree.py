@@ -64,10 +64,22 @@ def stop_targets(pid: int) -> list[int]:
     return [pid]
 
 
-def forward(pid: int, number: int) -> None:
-    """Send ``number`` to the program ``pid`` and whatever it waits for."""
-    for target in stop_targets(pid) if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) else [pid]:
+def forward(pid: int, number: int) -> list[int]:
+    """Send ``number`` to the program ``pid`` and whatever it waits for; all that it was sent to."""
+    targets = stop_targets(pid) if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) else [pid]
+    for target in targets:
         send(target, number)
+    return targets
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def make_first_choice_of_oom_killer(pid: int) -> None:

@@ -1,0 +1,138 @@
+"""Several hosts: containers on a bridge network, each a host of one job, as resourceconfig.json says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.contract.conftest import Job, TrainingContainer, start_training
+from tests.contract.test_training_job import CODE, reason, wait_for_log, write_code
+
+pytestmark = pytest.mark.engine
+
+SCRIPT = {
+    "sagemaker_program": "train.py",
+    "sagemaker_submit_directory": CODE,
+    "sagemaker_torch_distributed_enabled": "true",
+}
+TRAIN = """\
+import argparse, os, time
+import torch
+import torch.distributed as dist
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--steps", type=int)
+parser.add_argument("--raise-on", type=int, default=-1)
+args = parser.parse_args()
+dist.init_process_group("gloo")
+rank, world = dist.get_rank(), dist.get_world_size()
+print(f"rank={rank} world={world} interface={os.environ['GLOO_SOCKET_IFNAME']}", flush=True)
+for step in range(args.steps):
+    total = torch.ones(1) * (rank + 1)
+    dist.all_reduce(total)
+    print(f"rank={rank} step={step} total={total.item():.0f}", flush=True)
+    if rank == args.raise_on:
+        raise ValueError("the label of picture 7 is empty")
+    time.sleep(0.1)
+dist.destroy_process_group()
+"""
+
+
+@pytest.fixture
+def hosts(engine: docker.DockerClient) -> Iterator[Callable[[Path, int], TrainingContainer]]:
+    """``hosts(folder, index, ...)`` starts host 0 or 1 of a job of two; ``folder`` is that of both."""
+    suffix = uuid.uuid4().hex[:5]
+    names = [f"algo-{number}-{suffix}" for number in (1, 2)]
+    network = engine.networks.create(f"fastai-sagemaker-test-{suffix}", internal=True)
+    started: list[TrainingContainer] = []
+
+    def start(folder: Path, index: int, channels: dict[str, Path], parameters: dict[str, str]) -> TrainingContainer:
+        config = folder / names[index] / "input" / "config"
+        config.mkdir(parents=True)
+        # An interface of SageMaker's that these containers don't have.
+        resources = {"current_host": names[index], "hosts": names, "network_interface_name": "ethwe"}
+        (config / "resourceconfig.json").write_text(json.dumps(resources))
+        options = {"name": names[index], "network_mode": network.name}
+        started.append(start_training(engine, folder / names[index], channels, parameters, **options))
+        return started[-1]
+
+    yield start
+    for running in started:
+        with contextlib.suppress(docker.errors.NotFound):
+            running.container.remove(force=True)
+    network.remove()
+
+
+@pytest.fixture
+def start_both(
+    hosts: Callable[..., TrainingContainer], sagemaker_folder: Path
+) -> Callable[..., list[TrainingContainer]]:
+    """Start the script on both hosts, the second one once the first misses it."""
+
+    def start(*, later: bool = False, **arguments: int) -> list[TrainingContainer]:
+        code = write_code(sagemaker_folder, train_py=TRAIN)
+        parameters = SCRIPT | {name.replace("_", "-"): str(value) for name, value in arguments.items()}
+        first = hosts(sagemaker_folder, 0, {"code": code}, parameters)
+        if later:
+            wait_for_log(first, "waiting for the name of host algo-2-")
+        return [first, hosts(sagemaker_folder, 1, {"code": code}, parameters)]
+
+    return start
+
+
+def wait_for(running: TrainingContainer, started: float) -> Job:
+    job = running.wait(90)
+    assert time.monotonic() - started < 60, job.log
+    return job
+
+
+def test_two_hosts_work_together_though_one_comes_late(start_both: Callable[..., list[TrainingContainer]]):
+    jobs = [running.wait(120) for running in start_both(later=True, steps=3)]
+    for rank, job in enumerate(jobs):
+        assert job.exit_code == 0, job.log
+        assert job.failure is None
+        assert f"rank={rank} world=2 interface=eth0" in job.log
+        assert f"rank={rank} step=2 total=3" in job.log
+
+
+@pytest.mark.parametrize("dying", [0, 1])
+def test_a_host_that_dies_fails_the_other(start_both: Callable[..., list[TrainingContainer]], dying: int):
+    both = start_both(steps=2000)
+    wait_for_log(both[dying], "step=5 ")
+    name = both[dying].container.name
+    killed = time.monotonic()
+    both[dying].container.kill()
+    job = wait_for(both[1 - dying], killed)
+    assert job.exit_code == 1
+    assert reason(job).startswith(f"host {name} failed: it died without a word (killed, or its machine went away)")
+
+
+def test_a_script_that_raises_on_one_host_is_told_on_both(start_both: Callable[..., list[TrainingContainer]]):
+    both = start_both(steps=2000, raise_on=1)
+    jobs = [running.wait(120) for running in both]
+    assert [job.exit_code for job in jobs] == [1, 1]
+    lines = reason(jobs[1]).splitlines()
+    assert lines[0] == "ValueError: the label of picture 7 is empty"
+    assert lines[1].startswith("in train.py, line 17: raise ValueError(")
+    assert reason(jobs[0]).startswith(
+        f"host {both[1].container.name} failed: ValueError: the label of picture 7 is empty"
+    )
+
+
+def test_a_stop_of_all_hosts_is_no_failure(start_both: Callable[..., list[TrainingContainer]]):
+    both = start_both(steps=2000)
+    wait_for_log(both[0], "step=5 ")
+    for running in both:
+        running.container.client.api.kill(running.container.id, "SIGTERM")
+    started = time.monotonic()
+    for running in both:
+        job = wait_for(running, started)
+        assert job.exit_code == 143, job.log
+        assert job.failure is None
