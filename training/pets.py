@@ -28,6 +28,7 @@ from fastai.vision.all import (
 def train(args: argparse.Namespace) -> None:
     from fastai_container.model_folder import Model
     from fastai_training.export import versions, write_model_folder
+    from fastai_training.labels import Example
     from fastai_training.models import build_classifier
 
     set_seed(42)
@@ -65,7 +66,8 @@ def train(args: argparse.Namespace) -> None:
     mean, std = network.stats
     details = Model(network.arch, list(data.vocab), args.image_size, list(mean), list(std), {"error_rate": error})
     details.versions.update(versions())
-    write_model_folder(args.model_dir, learner.model, details, files[0])
+    train_items, valid_items = ([Example(*item) for item in part.items] for part in (data.train_ds, data.valid_ds))
+    write_model_folder(args.model_dir, learner.model, details, train_items, valid_items, precision="auto")
 
 
 def model_fn(model_dir: str) -> Learner:
