@@ -16,9 +16,9 @@ class Runtime(Protocol):
 
 
 class CpuRuntime:
-    """The program compiled by OpenVINO, for one worker with ``threads`` threads."""
+    """The program compiled by OpenVINO, for one worker with ``threads`` threads; ``precision`` is f32 or bf16."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, folder: Path, threads: int, precision: str = "f32") -> None:
         # A worker on a GPU has no OpenVINO to import.
         import openvino
         from openvino import properties
@@ -34,8 +34,8 @@ class CpuRuntime:
                 properties.num_streams: 1,
                 # Each worker process would pin itself to the same core.
                 hint.enable_cpu_pinning: False,
-                # Left alone, it is bf16 where the CPU has it, and 2 answers in 100 are other ones.
-                hint.inference_precision: openvino.Type.f32,
+                # What training measured and chose. Left alone, it is bf16 on any CPU that has it.
+                hint.inference_precision: precision,
             },
         )
         self.request: Any = self.compiled.create_infer_request()
@@ -46,5 +46,4 @@ class CpuRuntime:
 
 def load_runtime(folder: Path, model: Model, threads: int, gpu: int | None) -> Runtime:
     """The runtime for one worker; ``gpu`` is the device that multi-model-server gave it, or None."""
-    del model
-    return CpuRuntime(folder, threads)
+    return CpuRuntime(folder, threads, model.program.get("inference_precision_hint", "f32"))
