@@ -59,7 +59,9 @@ class _Job:
         errors = self.tail.lines("stderr")
         fault, before = failure.find_fault(errors, self.paths.code)
         if fault is None:
-            fault, before = failure.find_fault(self.tail.lines(), self.paths.code)
+            fault, last = failure.find_fault(self.tail.lines(), self.paths.code)
+        else:
+            last = self._without_traceback(len(before))
         error = failure.error_line(errors) or failure.error_line(self.tail.lines())
         headline = [self._headline(outcome, code, fault, error)]
         if fault is not None and headline[0] != fault.exception:
@@ -71,10 +73,16 @@ class _Job:
         elif stopped and fault is not None and failure.is_lost_peer(fault.exception):
             headline.insert(0, f"host {', '.join(stopped)} ended before this one")
         headline.append(f"{self.program}: exit code {code}")
-        last = before if fault is not None else errors
-        if not any(line.strip() for line in last):
-            last = self.tail.lines("stdout")
         return self.mask(failure.compose([self.mask(text) for text in headline], [self.mask(text) for text in last]))
+
+    def _without_traceback(self, errors: int) -> list[str]:
+        """The output without what came on stderr after the first ``errors`` lines there."""
+        kept = []
+        for stream, text in self.tail.entries():
+            errors -= stream == "stderr"
+            if stream != "stderr" or errors >= 0:
+                kept.append(text)
+        return kept
 
     def _headline(self, outcome: Outcome, code: int, fault: failure.Fault | None, error: str) -> str:
         if outcome.killed and outcome.stopped_by is not None:
@@ -181,7 +189,7 @@ def run() -> int:
             if outcome.aborted and code > 128:
                 code = 1
             own = job.reason(outcome, code, peer, peers.stopped())
-            print(f"error: {own}", file=sys.stderr, flush=True)
+            print(f"error: {own.partition(failure.LAST_OUTPUT)[0]}", file=sys.stderr, flush=True)
         peers.report(own.splitlines()[0][:300])
         _write_reason(paths, own)
     intermediate.finish(copier, _COPY_AFTER_STOP_SECONDS if asked and code else intermediate.END_SECONDS)
