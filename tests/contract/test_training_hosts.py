@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import docker
 import pytest
 
+from fastai_container.model_folder import load_model
 from tests.contract.conftest import Job, TrainingContainer, start_training
 from tests.contract.test_training_job import CODE, reason, wait_for_log, write_code
 
@@ -33,7 +36,7 @@ parser.add_argument("--raise-on", type=int, default=-1)
 args = parser.parse_args()
 dist.init_process_group("gloo")
 rank, world = dist.get_rank(), dist.get_world_size()
-print(f"rank={rank} world={world} interface={os.environ['GLOO_SOCKET_IFNAME']}", flush=True)
+print(f"rank={rank} world={world} interface={os.environ.get('GLOO_SOCKET_IFNAME')}", flush=True)
 for step in range(args.steps):
     total = torch.ones(1) * (rank + 1)
     dist.all_reduce(total)
@@ -124,6 +127,68 @@ def test_a_script_that_raises_on_one_host_is_told_on_both(start_both: Callable[.
     assert reason(jobs[0]).startswith(
         f"host {both[1].container.name} failed: ValueError: the label of picture 7 is empty"
     )
+
+
+def test_one_host_with_several_processes_without_network(engine: docker.DockerClient, sagemaker_folder: Path):
+    code = write_code(sagemaker_folder, train_py=TRAIN)
+    # Two GPUs as far as the launcher can tell; the script itself computes on the CPU.
+    visible = {"CUDA_VISIBLE_DEVICES": "0,1"}
+    parameters = SCRIPT | {"steps": "3"}
+    job = start_training(engine, sagemaker_folder, {"code": code}, parameters, environment=visible).wait(120)
+    assert job.exit_code == 0, job.log
+    assert "rank=0 world=2 interface=lo" in job.log
+    assert "rank=1 step=2 total=3" in job.log
+
+
+def test_a_workers_exit_code_comes_through_torchrun(engine: docker.DockerClient, sagemaker_folder: Path):
+    code = write_code(sagemaker_folder, train_py="import os, sys\nsys.exit(9 if os.environ['RANK'] == '1' else 0)\n")
+    visible = {"CUDA_VISIBLE_DEVICES": "0,1"}
+    job = start_training(engine, sagemaker_folder, {"code": code}, SCRIPT, environment=visible).wait(120)
+    assert job.exit_code == 9
+    assert "train.py: exit code 9" in reason(job)
+
+
+#: The built-in program has to know of other processes; without that each host would train by itself.
+builtin = pytest.mark.skipif(find_spec("fastai_training.distributed") is None, reason="the built-in program runs alone")
+FEW = {"arch": "efficientnet_lite0", "image_size": "64", "batch_size": "8", "freeze_epochs": "0", "workers": "0"}
+
+
+@pytest.fixture
+def few_pets(pets: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for breed in ("Bengal", "Abyssinian"):
+        for path in sorted(pets.glob(f"{breed}_*.jpg"))[:24]:
+            shutil.copy(path, folder)
+    return folder
+
+
+@builtin
+@pytest.mark.pets
+def test_two_hosts_train_the_built_in_program(
+    hosts: Callable[..., TrainingContainer], sagemaker_folder: Path, few_pets: Path
+):
+    both = [hosts(sagemaker_folder, index, {"training": few_pets}, FEW | {"epochs": "1"}) for index in (0, 1)]
+    jobs = [running.wait(240) for running in both]
+    for job in jobs:
+        assert job.exit_code == 0, job.log
+        assert job.failure is None
+    assert load_model(jobs[0].model).vocab == ["Abyssinian", "Bengal"]
+    assert not list(jobs[1].model.iterdir())  # the first host alone writes
+
+
+@builtin
+@pytest.mark.pets
+def test_a_host_that_dies_fails_the_built_in_program_on_the_other(
+    hosts: Callable[..., TrainingContainer], sagemaker_folder: Path, few_pets: Path
+):
+    both = [hosts(sagemaker_folder, index, {"training": few_pets}, FEW | {"epochs": "500"}) for index in (0, 1)]
+    wait_for_log(both[0], "epoch=2 ", 180)
+    killed = time.monotonic()
+    both[1].container.kill()
+    job = wait_for(both[0], killed)
+    assert job.exit_code == 1
+    assert reason(job).startswith(f"host {both[1].container.name} failed: it died without a word")
 
 
 def test_a_stop_of_all_hosts_is_no_failure(start_both: Callable[..., list[TrainingContainer]]):

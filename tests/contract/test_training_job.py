@@ -99,6 +99,12 @@ def test_a_script_that_exits_with_7(run_script: Callable[..., Job]):
     assert "no pictures of class 3" in reason(job)
 
 
+def test_a_code_that_is_no_signals(run_script: Callable[..., Job]):
+    job = run_script("raise SystemExit(-1)\n")
+    assert job.exit_code == 255
+    assert reason(job).startswith("train.py ended with exit code 255")
+
+
 def test_a_wrong_argument(run_script: Callable[..., Job]):
     script = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--epochs', type=int)\np.parse_args()\n"
     job = run_script(script, {"epochs": "many"})

@@ -63,6 +63,24 @@ def test_what_torchrun_says_hides_no_workers_exception():
     assert failure.worker_exit_code(TORCHRUN) == 7
 
 
+def test_a_loader_workers_exception_is_the_one_that_counts():
+    lines = [
+        "epoch 1",
+        "Traceback (most recent call last):",
+        '  File "/opt/ml/code/train.py", line 9, in <module>',
+        "    for batch in loader:",
+        "KeyError: Caught KeyError in DataLoader worker process 0.",
+        "Original Traceback (most recent call last):",
+        '  File "/opt/venv/lib/python3.11/site-packages/torch/utils/data/_utils/fetch.py", line 54, in fetch',
+        "    data = [self.dataset[idx] for idx in possibly_batched_index]",
+        "KeyError: 'picture 0 has no label'",
+        "",
+    ]
+    fault, before = failure.find_fault(lines, CODE)
+    assert fault == failure.Fault("KeyError: 'picture 0 has no label'", "train.py, line 9: for batch in loader:")
+    assert before == ["epoch 1"]
+
+
 def test_a_syntax_error_has_no_traceback_line():
     lines = ['  File "/opt/ml/code/train.py", line 2', "    for x in y", "              ^", "SyntaxError: expected ':'"]
     fault, _ = failure.find_fault(lines, CODE)
@@ -111,6 +129,10 @@ def test_the_last_lines_are_kept():
         ("RuntimeError: unable to write to file </torch_13_1>: No space left on device (28) /dev/shm", "shared memory"),
         (
             "RuntimeError: DataLoader worker is killed by signal: Bus error. insufficient shared memory (shm)",
+            "shared memory",
+        ),
+        (
+            "RuntimeError: unable to allocate shared memory(shm) for </torch_1>: No space left on device (28)",
             "shared memory",
         ),
         ("OutOfMemoryError: CUDA out of memory. Tried to allocate", "out of GPU memory"),

@@ -87,7 +87,8 @@ class Cluster:
             "--max-restarts=0",
         ]
         if len(self.hosts) == 1:
-            return [*command, "--standalone", *program]
+            # A container's own name need not resolve (it doesn't without a network).
+            return [*command, "--standalone", "--local-addr=127.0.0.1", *program]
         return [
             *command,
             f"--nnodes={len(self.hosts)}",

@@ -18,6 +18,9 @@ from fastai_container.resources import memory_limit_bytes
 _FRAME = re.compile(r'^\s*File "(?P<file>.+?)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
 _EXCEPTION = re.compile(r"^(?P<name>[A-Za-z_][\w.]*)(?:: (?P<message>.*))?$")
 _RANK = re.compile(r"^\[rank\d+\]:\s?")
+#: The second is a data loader worker's, inside its parent's exception.
+_TRACEBACKS = ("Traceback (most recent call last)", "Original Traceback (most recent call last)")
+_CHAINS = ("During handling of the above", "The above exception was the direct cause")
 _LOG_LINE = re.compile(r"^[DIWEF]\d{4} \d\d:|^\d{4}-\d\d-\d\d[ T]\d\d:")
 #: torchrun's own, which says only that a worker failed.
 _LAUNCHER = ("ChildFailedError", "SignalException")
@@ -34,6 +37,7 @@ _SHARED_MEMORY = re.compile(
     r"insufficient shared memory|/dev/shm|\(shm\)|Bus error|unable to (?:write|open|mmap).*torch_"
 )
 _GPU_MEMORY = re.compile(r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|OutOfMemoryError")
+LAST_OUTPUT = "\nLast output:\n"
 _MESSAGE_LENGTH, _LOCATION_LENGTH = 420, 260
 
 
@@ -66,25 +70,19 @@ def find_fault(lines: Iterable[str], code: Path) -> tuple[Fault | None, list[str
     lines = [_RANK.sub("", line) for line in lines]
     found: Fault | None = None
     before = lines
+    frames: list[tuple[str, str, str, str]] = []  # of exceptions that led to each other
     index = 0
     while index < len(lines):
-        traceback = lines[index].startswith("Traceback (most recent call last)")
-        # A syntax error in the script itself comes without that line.
-        if not traceback and not (_FRAME.match(lines[index]) and lines[index].startswith("  File")):
+        start = index
+        if lines[index].startswith(_TRACEBACKS):
+            index += 1
+        elif not (lines[index].startswith("  File") and _FRAME.match(lines[index])):
+            # (A syntax error in the script itself begins with its frame.)
             index += 1
             continue
-        start = index
-        index += int(traceback)
-        frames: list[tuple[str, str, str, str]] = []
-        while index < len(lines) and (lines[index].startswith(" ") or not lines[index]):
-            frame = _FRAME.match(lines[index])
-            if frame:
-                source = (
-                    lines[index + 1].strip() if index + 1 < len(lines) and not _FRAME.match(lines[index + 1]) else ""
-                )
-                frames.append((frame["file"], frame["line"], frame["function"] or "", source))
-            index += 1
-        if index >= len(lines) or not (exception := _EXCEPTION.match(lines[index])):
+        new, index = _read_frames(lines, index)
+        exception = _EXCEPTION.match(lines[index]) if index < len(lines) else None
+        if exception is None:
             continue
         name = exception["name"].rpartition(".")[2]
         message = [exception["message"] or ""]
@@ -94,24 +92,37 @@ def find_fault(lines: Iterable[str], code: Path) -> tuple[Fault | None, list[str
             index += 1
         if name in _LAUNCHER and found is not None:
             continue
+        chained = found is not None and _is_chained(lines, start)
+        frames = [*frames, *new] if chained else new
         text = " ".join(part for part in message if part)
-        chained = found is not None and start - 3 <= len(lines) and _is_chained(lines, start)
         found = Fault(_clip(f"{name}: {text}" if text else name, _MESSAGE_LENGTH), _place(frames, code))
         if not chained:
             before = lines[:start]
     return found, before
 
 
+def _read_frames(lines: list[str], index: int) -> tuple[list[tuple[str, str, str, str]], int]:
+    """The frames (file, line, function, source) from ``lines[index]`` on, and the index of what follows them."""
+    frames = []
+    while index < len(lines) and (lines[index].startswith(" ") or not lines[index]):
+        frame = _FRAME.match(lines[index])
+        index += 1
+        if frame:
+            has_source = index < len(lines) and lines[index].startswith("    ")
+            source = lines[index].strip() if has_source else ""
+            frames.append((frame["file"], frame["line"], frame["function"] or "", source))
+    return frames, index
+
+
 def _starts_anew(line: str) -> bool:
     """Whether ``line`` is no part of the message above it; a library's log line, say ("E1122 19:00:50.507 ...")."""
-    return bool(_LOG_LINE.match(line)) or line.startswith(
-        ("Traceback (most", "During handling", "The above exception", "[rank", "====", "----")
-    )
+    return bool(_LOG_LINE.match(line)) or line.startswith((*_TRACEBACKS, *_CHAINS, "[rank", "====", "----"))
 
 
 def _is_chained(lines: list[str], start: int) -> bool:
-    return any(
-        line.startswith(("During handling of", "The above exception")) for line in lines[max(0, start - 3) : start]
+    """Whether the traceback at ``start`` is of an exception that the one above led to."""
+    return lines[start] == f"{_TRACEBACKS[1]}:" or any(
+        line.startswith(_CHAINS) for line in lines[max(0, start - 3) : start]
     )
 
 
@@ -186,13 +197,11 @@ def out_of_memory() -> str:
 
 def resource_reason(text: str, volumes: Iterable[Path]) -> str:
     """What resource ran out, judged by the error's text: disk, shared memory, GPU memory; "" for none."""
+    if _SHARED_MEMORY.search(text):  # first: it says "no space left on device" too
+        return f"shared memory ran out: {_MORE_SHARED_MEMORY}"
     if _DISK_FULL.search(text):
-        if "/dev/shm" in text:  # noqa: S108
-            return f"shared memory is full: {_MORE_SHARED_MEMORY}"
         full = _disk(volumes)
         return f"the disk is full{f': {full}' if full else ''}; write less, or take a larger volume"
-    if _SHARED_MEMORY.search(text):
-        return f"shared memory ran out: {_MORE_SHARED_MEMORY}"
     if _GPU_MEMORY.search(text):
         return "out of GPU memory: lower batch_size or image_size, or take a GPU with more memory"
     if text.startswith("MemoryError"):
@@ -203,7 +212,7 @@ def resource_reason(text: str, volumes: Iterable[Path]) -> str:
 def compose(headline: list[str], last_lines: list[str]) -> str:
     """The whole reason: the headline's sentences, then as many of the last lines as the space allows."""
     text = "\n".join(part for part in headline if part)
-    room = FAILURE_REASON_LENGTH - len(text) - len("\nLast output:\n")
+    room = FAILURE_REASON_LENGTH - len(text) - len(LAST_OUTPUT)
     chosen: list[str] = []
     for line in reversed([line for line in last_lines if line.strip()]):
         line = _clip(line, 200)
@@ -211,4 +220,4 @@ def compose(headline: list[str], last_lines: list[str]) -> str:
             break
         chosen.insert(0, line)
         room -= len(line) + 1
-    return (text + ("\nLast output:\n" + "\n".join(chosen) if chosen else ""))[:FAILURE_REASON_LENGTH]
+    return (text + (LAST_OUTPUT + "\n".join(chosen) if chosen else ""))[:FAILURE_REASON_LENGTH]

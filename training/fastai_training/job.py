@@ -26,6 +26,10 @@ from fastai_training.supervisor import Outcome, Supervisor
 #: A process that lost its peers fails at once; why they were lost is known a little later (torchrun gives the other
 #: processes of its host 30 seconds to end).
 WAIT_FOR_PEERS_SECONDS = 40
+#: A shell, or torchrun, passes its child's death by one of these on as an exit code of 128 and more.
+_DEADLY = (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+#: Of a job that was stopped nothing tells the copier that no more files come.
+_COPY_AFTER_STOP_SECONDS = 5
 #: Held free during the job, so that a full disk still takes the reason.
 _RESERVE_BYTES = 8192
 
@@ -55,7 +59,9 @@ class _Job:
         errors = self.tail.lines("stderr")
         fault, before = failure.find_fault(errors, self.paths.code)
         if fault is None:
-            fault, before = failure.find_fault(self.tail.lines(), self.paths.code)
+            fault, last = failure.find_fault(self.tail.lines(), self.paths.code)
+        else:
+            last = self._without_traceback(len(before))
         error = failure.error_line(errors) or failure.error_line(self.tail.lines())
         headline = [self._headline(outcome, code, fault, error)]
         if fault is not None and headline[0] != fault.exception:
@@ -67,18 +73,25 @@ class _Job:
         elif stopped and fault is not None and failure.is_lost_peer(fault.exception):
             headline.insert(0, f"host {', '.join(stopped)} ended before this one")
         headline.append(f"{self.program}: exit code {code}")
-        last = before if fault is not None else errors
-        if not any(line.strip() for line in last):
-            last = self.tail.lines("stdout")
         return self.mask(failure.compose([self.mask(text) for text in headline], [self.mask(text) for text in last]))
+
+    def _without_traceback(self, errors: int) -> list[str]:
+        """The output without what came on stderr after the first ``errors`` lines there."""
+        kept = []
+        for stream, text in self.tail.entries():
+            errors -= stream == "stderr"
+            if stream != "stderr" or errors >= 0:
+                kept.append(text)
+        return kept
 
     def _headline(self, outcome: Outcome, code: int, fault: failure.Fault | None, error: str) -> str:
         if outcome.killed and outcome.stopped_by is not None:
             return "training did not end in time after it was asked to stop, and was killed"
         text = fault.exception if fault is not None else error
         oom = OomCount.read().killed_since(self.memory)
-        if code > 128 and not outcome.aborted:
-            return failure.signal_reason(code - 128, oom)
+        number = -outcome.status if outcome.status < 0 else code - 128
+        if not outcome.aborted and (outcome.status < 0 or number in _DEADLY):
+            return failure.signal_reason(number, oom)
         if oom:
             return failure.out_of_memory()
         # Of a crash in a library the exception may not say it, but what was printed before does.
@@ -115,7 +128,7 @@ def _exit_code(outcome: Outcome, tail: Tail) -> int:
     """The program's own exit code, also from behind torchrun, which always ends with 1."""
     if outcome.stopped_by == signal.SIGTERM and outcome.exit_code == 1 and _was_torchrun(tail):
         return 128 + signal.SIGTERM  # its workers ended because they were asked to
-    if outcome.exit_code == 1:
+    if outcome.exit_code == 1 and _was_torchrun(tail):
         worker = failure.worker_exit_code(tail.lines("stderr"))
         if worker:
             return worker if worker > 0 else 128 - worker
@@ -132,6 +145,8 @@ def run() -> int:
     A failure's reason goes to /opt/ml/output/failure (unless the program wrote one) and to the log; SIGTERM and SIGINT
     go to the program, whose end is then no failure.
     """
+    supervisor = Supervisor()
+    supervisor.listen()  # first of all: PID 1 loses a signal that it has no handler for
     paths = MLPaths.from_environment()
     success = paths.failure.with_name("success")
     for stale in (paths.failure, success):
@@ -144,8 +159,7 @@ def run() -> int:
         _write_reason(paths, Mask(os.environ)(str(error)))
         raise
     mask = Mask(os.environ, decoded(hyperparameters))
-    tail = Tail()
-    supervisor = Supervisor(tail=tail)
+    tail = supervisor.tail
     peers = Peers(cluster, lambda _failure: supervisor.abort())
     try:
         peers.start()
@@ -175,8 +189,8 @@ def run() -> int:
             if outcome.aborted and code > 128:
                 code = 1
             own = job.reason(outcome, code, peer, peers.stopped())
-            print(f"error: {own}", file=sys.stderr, flush=True)
+            print(f"error: {own.partition(failure.LAST_OUTPUT)[0]}", file=sys.stderr, flush=True)
         peers.report(own.splitlines()[0][:300])
         _write_reason(paths, own)
-    intermediate.finish(copier)
+    intermediate.finish(copier, _COPY_AFTER_STOP_SECONDS if asked and code else intermediate.END_SECONDS)
     return code

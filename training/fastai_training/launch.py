@@ -45,6 +45,8 @@ def ready(paths: MLPaths) -> Program:
         return Program(program.command, program.python, program.code, environment)
     if program.python is None:
         raise ScriptError("torchrun runs a Python program; set sagemaker_program to a .py file")
+    if len(cluster.hosts) == 1:
+        environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if not scripted:
         # Our package is found by its own path; the working directory's files must not shadow it.
         environment["PYTHONSAFEPATH"] = "1"

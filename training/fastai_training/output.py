@@ -31,7 +31,10 @@ class Tail:
         # Of a bar that never ends its line, what a terminal shows now is enough.
         self._open[stream] = rest[-LINE_BYTES:]
 
+    def entries(self) -> list[tuple[str, str]]:
+        """The last lines as (stream, text), in the order in which they ended."""
+        return [*self._lines, *((name, _shown(rest)) for name, rest in self._open.items() if rest)]
+
     def lines(self, stream: str | None = None) -> list[str]:
-        """The last lines of ``stream``, or of all streams in the order in which they ended."""
-        unfinished = [(name, _shown(rest)) for name, rest in self._open.items() if rest]
-        return [text for name, text in [*self._lines, *unfinished] if stream in (None, name)]
+        """The last lines of ``stream``, or of all streams."""
+        return [text for name, text in self.entries() if stream in (None, name)]

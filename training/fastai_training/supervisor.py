@@ -55,7 +55,7 @@ class Supervisor:
         self._deadline: float | None = None
         self._stopped_by: int | None = None
         self._asked: set[int] = set()
-        self._aborted = self._killed = False
+        self._aborted = self._killed = self._listening = False
         self._wake_read, self._wake_write = os.pipe()
         for end in (self._wake_read, self._wake_write):
             os.set_blocking(end, False)
@@ -68,7 +68,8 @@ class Supervisor:
 
     def run(self, command: list[str], env: Mapping[str, str]) -> Outcome:
         """Run ``command`` and wait for it. Raises OSError when it can't be started."""
-        self._handle_signals()
+        if not self._listening:
+            self.listen()
         self._child = self._start(command, env)
         # A signal that came while it was being started had nobody to go to.
         if self._stopped_by is not None:
@@ -82,7 +83,10 @@ class Supervisor:
         self._end_the_rest()
         return Outcome(status, self._stopped_by, self._killed, self._aborted)
 
-    def _handle_signals(self) -> None:
+    def listen(self) -> None:
+        """Take signals from now on; one that comes before ``run`` is passed on when there is a program."""
+        self._listening = True
+
         def forward(number: int, _frame: FrameType | None) -> None:
             if number in _STOPPING and self._stopped_by is None:
                 self._stopped_by = number
