@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+#: A network of timm that trains in a moment.
+ARCH = "mobilenetv3_small_050"
 COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
 
 
@@ -24,3 +26,13 @@ def write_pictures(folder: Path, each: int, colours: tuple[str, ...] = ("red", "
     """``each`` pictures of every colour, named as the pets are: red_1.jpg."""
     numbers = range(1, each + 1)
     return [write_picture(folder / f"{name}_{n}.jpg", COLOURS[name]) for name in colours for n in numbers]
+
+
+def write_weights(folder: Path) -> None:
+    """A weights channel with random numbers for ARCH."""
+    import timm
+    import torch
+
+    folder.mkdir(parents=True)
+    torch.manual_seed(1)
+    torch.save(timm.create_model(ARCH).state_dict(), folder / f"{ARCH}.pth")
