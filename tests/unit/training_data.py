@@ -14,7 +14,7 @@ COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
 
 def write_picture(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (40, 32), seed: int = 0) -> Path:
     """A noisy picture of one colour."""
-    noise = random.Random(f"{path.name}:{seed}")
+    noise = random.Random(f"{path.name!r}:{seed}")
     image = Image.new("RGB", (8, 8))
     image.putdata([tuple(min(255, max(0, value + noise.randint(-60, 60))) for value in colour) for _ in range(64)])
     path.parent.mkdir(parents=True, exist_ok=True)
