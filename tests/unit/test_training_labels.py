@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -106,6 +107,12 @@ def test_a_bad_manifest_is_told(tmp_path, content, words):
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=words):
         find_examples(tmp_path, "manifest")
+
+
+def test_a_class_whose_name_is_not_utf8_gets_one_that_is(tmp_path):
+    for name in (b"caf\xe9", b"tea"):
+        write_pictures(tmp_path / os.fsdecode(name), 1)
+    assert find_examples(tmp_path).vocab == ["caf?", "tea"]
 
 
 def test_an_empty_folder_says_what_a_picture_is(tmp_path):

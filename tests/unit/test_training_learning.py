@@ -6,8 +6,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import timm  # noqa: E402
-
 from fastai_training.checkpoints import CheckpointError, list_checkpoints  # noqa: E402
 from fastai_training.hyperparameters import HyperParameterError, HyperParameters  # noqa: E402
 from fastai_training.labels import find_examples  # noqa: E402
@@ -15,9 +13,7 @@ from fastai_training.learning import choose_precision, fit  # noqa: E402
 from fastai_training.processes import Processes  # noqa: E402
 from fastai_training.split import stratified_split  # noqa: E402
 from fastai_training.stopping import Stop  # noqa: E402
-from tests.unit.training_data import write_pictures  # noqa: E402
-
-ARCH = "mobilenetv3_small_050"
+from tests.unit.training_data import ARCH, write_pictures, write_weights  # noqa: E402
 
 
 class StopAfter(Stop):
@@ -37,9 +33,7 @@ class StopAfter(Stop):
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     write_pictures(folder / "training", 7)
-    torch.manual_seed(1)
-    (folder / "weights").mkdir()
-    torch.save(timm.create_model(ARCH).state_dict(), folder / "weights" / f"{ARCH}.pth")
+    write_weights(folder / "weights")
     return folder
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from PIL import Image
 
+#: A network of timm that trains in a moment.
+ARCH = "mobilenetv3_small_050"
 COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
 
 
 def write_picture(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (40, 32), seed: int = 0) -> Path:
     """A noisy picture of one colour."""
-    noise = random.Random(f"{path.name}:{seed}")
+    noise = random.Random(f"{path.name!r}:{seed}")
     image = Image.new("RGB", (8, 8))
     image.putdata([tuple(min(255, max(0, value + noise.randint(-60, 60))) for value in colour) for _ in range(64)])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,3 +26,13 @@ def write_pictures(folder: Path, each: int, colours: tuple[str, ...] = ("red", "
     """``each`` pictures of every colour, named as the pets are: red_1.jpg."""
     numbers = range(1, each + 1)
     return [write_picture(folder / f"{name}_{n}.jpg", COLOURS[name]) for name in colours for n in numbers]
+
+
+def write_weights(folder: Path) -> None:
+    """A weights channel with random numbers for ARCH."""
+    import timm
+    import torch
+
+    folder.mkdir(parents=True)
+    torch.manual_seed(1)
+    torch.save(timm.create_model(ARCH).state_dict(), folder / f"{ARCH}.pth")

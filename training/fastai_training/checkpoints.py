@@ -109,7 +109,8 @@ def data_digest(root: Path, train: Iterable[Example], valid: Iterable[Example]) 
     for part, items in (("train", train), ("valid", valid)):
         for item in items:
             name = item.path.relative_to(root) if item.path.is_relative_to(root) else item.path
-            digest.update(f"{part}\0{name.as_posix()}\0{item.label}\0{item.path.stat().st_size}\n".encode())
+            line = f"{part}\0{name.as_posix()}\0{item.label}\0{item.path.stat().st_size}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

@@ -203,6 +203,8 @@ def find_examples(root: Path, label_from: str = "auto", label_column: str = "") 
     else:
         examples = _from_manifest(root, label_column, forced=False) or _detect(root, pictures)
     assert examples is not None
+    # A folder's name need not be UTF-8, but a class's must: it is written as JSON.
+    examples.items = [Example(item.path, item.label.encode("utf-8", "replace").decode()) for item in examples.items]
     if len(examples.vocab) < 2:
         held = f"only the class {examples.vocab[0]!r}" if examples.items else "no labelled picture"
         raise DataError(

@@ -21,7 +21,7 @@ from fastai.vision.all import (
 from fastai_container.resources import cpu_count
 from fastai_training.callbacks import CpuBFloat16, FrozenStatistics, Progress, StopAtNan, quiet
 from fastai_training.checkpoints import CheckpointError, check_identity, data_digest, read_newest, run_identity
-from fastai_training.distributed import DataParallel
+from fastai_training.distributed import DataParallel, weights_digest
 from fastai_training.hyperparameters import HyperParameterError, HyperParameters
 from fastai_training.labels import Example
 from fastai_training.loaders import build_loaders, worker_count
@@ -203,6 +203,11 @@ def fit(
         progress.resume(resumed["progress"], inside_epoch=resumed["position"]["batch"] > 0)
     with stop.deferred():
         _run(learner, phases, checkpointer, resumed, device)
+    if processes.several:
+        digests = set(processes.gather(weights_digest(learner.model)))
+        if len(digests) > 1:
+            raise RuntimeError(f"the {processes.world} processes ended with {len(digests)} different models")
+        say(f"{processes.world} processes agree on the weights", flush=True)
     probabilities = _validate(learner, precision, device, processes)
     processes.end()
     targets = torch.tensor([vocab.index(item.label) for item in valid])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -105,7 +107,8 @@ def read_data(channels: Channels, parameters: HyperParameters, say: Callable[[st
 
 
 def _write_csv(path: Path, header: tuple[str, ...], rows: Any) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    # surrogateescape: a file's name need not be UTF-8.
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
@@ -187,11 +190,30 @@ def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
         "hyperparameters": asdict(parameters),
         "versions": details.versions,
     }
-    write_run(paths.output_data, data, result, channels.validation or channels.training, summary)
+    root = channels.validation or channels.training
+    write_run(paths.output_data, data, result, root, summary)
+    _report(paths.output_data, data, result, root, summary)
     log(f"model written to {paths.model}")
     served = details.program["scores"][details.program["precision"]]
     final = {"serving_error_rate": served["error_rate"], "serving_milliseconds": served["milliseconds"]}
     log(final_line(result.metrics | {"training_seconds": result.seconds} | final))
+
+
+def _report(folder: Path, data: Data, result: Any, root: Path, summary: dict[str, Any]) -> None:
+    """Write the report; the model is written already, and a chart that can't be drawn is no reason to lose it."""
+    from fastai_training.report import Run, write_report
+
+    counts = Counter(item.label for item in data.train)
+    run = Run(
+        root, data.valid, result.probabilities.numpy(), data.vocab, result.history, data.skipped, summary, dict(counts)
+    )
+    try:
+        write_report(folder, run)
+    except Exception as error:
+        traceback.print_exc()
+        log(f"warning: there is no report of this run, writing it failed: {_reason(error)}")
+    else:
+        log(f"report written to {folder / 'report.html'}")
 
 
 def _silent(_text: str) -> None:
@@ -220,6 +242,9 @@ def main() -> int:
     # Before torch is imported, which reads it once: threads that spin while they wait for each other take the cores
     # from the loader's workers and from whatever else runs there (two cores, two jobs: a factor of ten).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name need not be UTF-8
     paths = MLPaths.from_environment()
     stop = Stop()
     stop.install()
@@ -233,6 +258,7 @@ def main() -> int:
     else:
         return 0
     # Of several processes the first to fail knows why; the others only see it go.
+    reason = reason.encode("utf-8", "replace").decode()
     if not paths.failure.exists():
         paths.write_failure(reason)
     print(f"error: {reason}", file=sys.stderr, flush=True)
