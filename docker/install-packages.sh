@@ -27,12 +27,17 @@ torch_block='/^torch==/{p=1} /^[a-z]/&&!/^torch==/{p=0}'
 
 install_lock() {
     lock=/build/requirements/$1.txt
+    # A CPU build of a wheel has the higher version: in a CUDA image it would win over the one that is locked.
+    mkdir /tmp/wheels
+    for wheel in /build/wheelhouse/*.whl; do
+        case $lock$wheel in *-gpu.txt*+cpu-*) ;; *) [ ! -e "$wheel" ] || ln -s "$wheel" /tmp/wheels/ ;; esac
+    done
     # The lock is complete: --no-deps keeps out what it leaves out on purpose.
-    set -- --python "$venv/bin/python3" --require-hashes --no-deps --no-build-isolation --find-links /build/wheelhouse
+    set -- --python "$venv/bin/python3" --require-hashes --no-deps --no-build-isolation --find-links /tmp/wheels
     "$tools/bin/uv" venv --quiet --python /usr/bin/python3 "$venv"
     # Source distributions are built by the tools' setuptools, in this environment.
     "$tools/bin/uv" pip install --quiet --python "$venv/bin/python3" --require-hashes -r /build/requirements/build.txt
-    if grep -q '^torch==.*+cpu' "$lock" && ! ls /build/wheelhouse/torch-*.whl >/dev/null 2>&1; then
+    if grep -q '^torch==.*+cpu' "$lock" && ! ls /tmp/wheels/torch-*.whl >/dev/null 2>&1; then
         # No wheel was laid ready: uv knows where PyTorch's CPU wheels are.
         awk "$torch_block p" "$lock" >/tmp/torch.txt
         "$tools/bin/uv" pip install --quiet "$@" --torch-backend cpu -r /tmp/torch.txt
@@ -41,6 +46,7 @@ install_lock() {
     fi
     "$tools/bin/uv" pip install --quiet "$@" -r "$lock"
     "$tools/bin/uv" pip uninstall --quiet --python "$venv/bin/python3" uv wheel
+    rm -r /tmp/wheels
     # Ours lie in a folder of their own, so that a change of them leaves this layer alone.
     echo /opt/fastai-sagemaker/python >"$("$venv/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/fastai_sagemaker.pth"
 }

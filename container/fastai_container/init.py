@@ -6,6 +6,7 @@ stopped by SIGTERM.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -34,10 +35,8 @@ def run(command: list[str]) -> int:
     child = subprocess.Popen(command)
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
             os.kill(child.pid, number)
-        except ProcessLookupError:
-            pass
 
     for number in FORWARDED:
         signal.signal(number, forward)

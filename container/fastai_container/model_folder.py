@@ -96,7 +96,9 @@ def read_model(folder: Path) -> Model:
         content = json.loads(manifest.read_text(encoding="utf-8"))
         version = content["format_version"]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelFolderError(f"{manifest} can't be read ({error!r}); the model is damaged, train or copy it again") from None
+        raise ModelFolderError(
+            f"{manifest} can't be read ({error!r}); the model is damaged, train or copy it again"
+        ) from None
     if not isinstance(version, int) or version < 1:
         raise ModelFolderError(f"{manifest} has format_version {version!r}; this image reads version {FORMAT_VERSION}")
     if version > FORMAT_VERSION:
@@ -115,7 +117,9 @@ def read_model(folder: Path) -> Model:
 
 def _check_values(model: Model, manifest: Path) -> None:
     checks = {
-        "vocab": isinstance(model.vocab, list) and len(model.vocab) >= 2 and all(isinstance(c, str) for c in model.vocab),
+        "vocab": isinstance(model.vocab, list)
+        and len(model.vocab) >= 2
+        and all(isinstance(c, str) for c in model.vocab),
         "image_size": isinstance(model.image_size, int) and model.image_size > 0,
         "mean": isinstance(model.mean, list) and len(model.mean) == 3,
         "std": isinstance(model.std, list) and len(model.std) == 3,
@@ -123,7 +127,9 @@ def _check_values(model: Model, manifest: Path) -> None:
     }
     wrong = [name for name, right in checks.items() if not right]
     if wrong:
-        raise ModelFolderError(f"{manifest}: {', '.join(wrong)} can't be right; the model is damaged, train or copy it again")
+        raise ModelFolderError(
+            f"{manifest}: {', '.join(wrong)} can't be right; the model is damaged, train or copy it again"
+        )
 
 
 def verify_files(folder: Path, model: Model) -> None:
@@ -136,7 +142,7 @@ def verify_files(folder: Path, model: Model) -> None:
             raise ModelFolderError(f"{name} is missing from the model in {folder}; copy the whole folder again")
         if path.stat().st_size != facts.get("bytes"):
             raise ModelFolderError(
-                f"{path} has {path.stat().st_size:,} bytes, {facts.get('bytes')} were written; copy the whole folder again"
+                f"{path} has {path.stat().st_size:,} bytes instead of {facts.get('bytes')}; copy the whole folder again"
             )
         try:
             digest = _sha256(path)
@@ -184,6 +190,6 @@ def writing(folder: Path, model: Model) -> Iterator[Path]:
             target = folder / entry.name
             if target.is_dir() and not target.is_symlink():
                 shutil.rmtree(target)
-            os.replace(entry, target)
+            entry.replace(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

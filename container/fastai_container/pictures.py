@@ -7,6 +7,7 @@ DCT), never below ``DECODE_MARGIN`` times the size that is asked for.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 from pathlib import Path
@@ -56,7 +57,9 @@ class PictureError(ValueError):
         self.code = code
 
 
-def open_picture(source: bytes | bytearray | Path, side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_picture(
+    source: bytes | bytearray | Path, side: int | None = None, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
     """The first frame of a picture as upright RGB.
 
     ``source`` is a file's path or its bytes. ``side`` (pixels) is the square that it will be resized to; a JPEG is
@@ -72,7 +75,7 @@ def open_picture(source: bytes | bytearray | Path, side: int | None = None, max_
                 if image.width * image.height > max_pixels:
                     raise PictureError(
                         "too_many_pixels",
-                        f"the picture has {image.width}x{image.height} pixels; at most {max_pixels:,} in all are accepted",
+                        f"the picture has {image.width}x{image.height} pixels; at most {max_pixels:,} are accepted",
                     )
                 if side is not None:
                     # No effect on anything but a JPEG.
@@ -93,10 +96,8 @@ def open_picture(source: bytes | bytearray | Path, side: int | None = None, max_
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
-    try:
+    with contextlib.suppress(Exception):  # whatever a broken EXIF block raises, the pixels are good
         image = ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001, S110 - whatever a broken EXIF block raises, the pixels are good
-        pass
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I"):  # 16-bit grey ("I;16", or "I" from a PNG): Pillow's own conversion clips at 255

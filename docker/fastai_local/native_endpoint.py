@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fastai_local.errors import LocalError
+from fastai_local.errors import LocalError, UsageError
 from fastai_local.native import ensure_environment
 from fastai_local.process import capture, error_in, say
 from fastai_local.settings import Settings
 
 STOP_SECONDS = 30
 LOG_LINES = 30
+HIGHEST_PORT = 32766  # multi-model-server refuses those above
 PREFIX = "serve-"
 Waiter = Callable[[int, Callable[[], "str | None"]], "str | None"]
 
@@ -58,6 +59,8 @@ def lay_out(build: Path, model: Path, port: int) -> Path:
 
 def start(settings: Settings, model: Path, port: int, wait_until_ready: Waiter) -> None:
     """Starts an endpoint in the background and waits for it. Raises LocalError."""
+    if port > HIGHEST_PORT:
+        raise UsageError(f"PORT={port}: multi-model-server takes ports up to {HIGHEST_PORT}; pass a lower one")
     python = ensure_environment(settings)
     folder = lay_out(settings.build, model, port)
     env = {**os.environ, "SAGEMAKER_BASE_DIR": str(folder), "SAGEMAKER_BIND_TO_PORT": str(port)}

@@ -124,7 +124,9 @@ def start_training(
 def train(engine: docker.DockerClient) -> Callable[..., Job]:
     """``train(folder, channels, hyperparameters, **options)`` runs a training job to its end."""
 
-    def run(folder: Path, channels: Mapping[str, Path], hyperparameters: Mapping[str, str] | None = None, **options: Any) -> Job:
+    def run(
+        folder: Path, channels: Mapping[str, Path], hyperparameters: Mapping[str, str] | None = None, **options: Any
+    ) -> Job:
         return start_training(engine, folder, channels, hyperparameters, **options).wait()
 
     return run

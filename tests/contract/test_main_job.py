@@ -72,7 +72,10 @@ def test_endpoint_gives_the_class_of_learner_predict(
         ["python3", "-c", LEARNER_PREDICT, *names],
         remove=True,
         network_mode="none",
-        volumes={str(pets): {"bind": "/pets", "mode": "ro"}, str(pets_job.model): {"bind": "/opt/ml/model", "mode": "ro"}},
+        volumes={
+            str(pets): {"bind": "/pets", "mode": "ro"},
+            str(pets_job.model): {"bind": "/opt/ml/model", "mode": "ro"},
+        },
     )
     expected = json.loads(output.decode().strip().splitlines()[-1])
     answers = {name: endpoint.invoke((pets / name).read_bytes()).json()["class"] for name in names}

@@ -48,9 +48,14 @@ def test_a_user_s_own_files_stay(tmp_path):
 
 def test_failing_midway_leaves_the_old_model(tmp_path):
     write(tmp_path, b"old")
-    with pytest.raises(RuntimeError), writing(tmp_path, MODEL) as partial:
-        (partial / "model.safetensors").write_bytes(b"half")
-        raise RuntimeError
+
+    def fail_midway() -> None:
+        with writing(tmp_path, MODEL) as partial:
+            (partial / "model.safetensors").write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_midway()
     assert load_model(tmp_path).vocab == ["cat", "dog"]
     assert (tmp_path / "model.safetensors").read_bytes() == b"old"
 

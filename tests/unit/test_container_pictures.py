@@ -114,9 +114,9 @@ def test_damaged_bytes_are_a_picture_or_a_picture_error(kind, data):
     body = bytearray(encoded(gradient(24, 16), kind))
     for _ in range(data.draw(st.integers(1, 6))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    code, result = None, None
     try:
         result = model_input(bytes(body), 8, max_pixels=100_000)
     except PictureError as error:
-        assert error.code in ("not_an_image", "truncated", "too_many_pixels")
-    else:
-        assert result.shape == (8, 8, 3)
+        code = error.code
+    assert code in ("not_an_image", "truncated", "too_many_pixels") or result.shape == (8, 8, 3)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fastai_local import native_endpoint as subject
-from fastai_local.errors import LocalError
+from fastai_local.errors import LocalError, UsageError
 from fastai_local.settings import Settings
 
 PORT = 8099
@@ -108,6 +108,11 @@ def test_a_stale_pid_is_never_signalled(tmp_path: Path) -> None:
     finally:
         other.kill()
         other.wait()
+
+
+def test_a_port_that_the_server_would_refuse_is_named_before(settings: Settings) -> None:
+    with pytest.raises(UsageError, match=r"PORT=40000.*32766"):
+        subject.start(settings, settings.root / "model", 40000, lambda *_: None)
 
 
 @pytest.mark.parametrize("text", ["", "abc", "999999999"])

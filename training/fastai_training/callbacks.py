@@ -8,9 +8,10 @@ import time
 from typing import Any
 
 import torch
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.callback.progress import ProgressCallback
 from fastai.learner import Recorder
+from torch import nn
 
 #: In a log, a line of progress inside an epoch at most this often (seconds).
 LOG_INTERVAL = 20.0
@@ -103,6 +104,21 @@ class Progress(Callback):
             f"eta={duration(self._eta(0))}",
             flush=True,
         )
+
+
+class FrozenStatistics(Callback):
+    """Batch norm of a pretrained body keeps its statistics, in every epoch.
+
+    The head is first trained on features normalized by them. Going over to each batch's own once the body is unfrozen
+    changes all features at once: what the head has learnt is lost, and few epochs do not bring it back.
+    """
+
+    run_after = TrainEvalCallback
+
+    def before_train(self) -> None:
+        for module in self.model[0].modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
 
 
 class StopAtNan(Callback):

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from fastai.vision.all import (
-    BnFreeze,
     ChannelsLast,
     CrossEntropyLossFlat,
     Learner,
@@ -20,7 +19,7 @@ from fastai.vision.all import (
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 
 from fastai_container.resources import cpu_count
-from fastai_training.callbacks import CpuBFloat16, Progress, StopAtNan, quiet
+from fastai_training.callbacks import CpuBFloat16, FrozenStatistics, Progress, StopAtNan, quiet
 from fastai_training.hyperparameters import HyperParameterError, HyperParameters
 from fastai_training.labels import Example
 from fastai_training.loaders import build_loaders, worker_count
@@ -62,8 +61,10 @@ def choose_precision(asked: str, device: torch.device) -> str:
     return asked
 
 
-def _callbacks(precision: str, device: torch.device, progress: Progress) -> list[Any]:
-    callbacks: list[Any] = [ChannelsLast, BnFreeze, StopAtNan, progress]
+def _callbacks(precision: str, device: torch.device, pretrained: bool, progress: Progress) -> list[Any]:
+    callbacks: list[Any] = [ChannelsLast, StopAtNan, progress]
+    if pretrained:
+        callbacks.append(FrozenStatistics)
     if device.type == "cuda" and precision != "fp32":
         callbacks.append(MixedPrecision(amp_mode=AMPMode.BF16 if precision == "bf16" else AMPMode.FP16))
     elif precision == "bf16":
@@ -120,7 +121,7 @@ def fit(
     if parameters.pretrained:
         learner.freeze()
     rate = _find_rate(learner) if parameters.lr == "auto" else float(parameters.lr)
-    learner.add_cbs(_callbacks(precision, device, progress))
+    learner.add_cbs(_callbacks(precision, device, parameters.pretrained, progress))
     if freeze_epochs:
         learner.fit_one_cycle(freeze_epochs, slice(rate), pct_start=0.99)
     learner.unfreeze()
