@@ -51,8 +51,16 @@ def _program(environment: Mapping[str, str]) -> tuple[str, bool]:
 def find(folder: Path, code: Path, environment: Mapping[str, str] = os.environ) -> Script | None:
     """The user's script for the model ``folder``; ``code`` is /opt/ml/code. None when there is none.
 
-    Raises UserError when SAGEMAKER_PROGRAM names one that isn't there.
+    Raises UserError when SAGEMAKER_PROGRAM names one that isn't there, or that can't be read.
     """
+    try:
+        return _find(folder, code, environment)
+    except PermissionError as error:
+        reason = f"{error.filename} can't be read by user {os.getuid()}"
+        raise UserError(f"{reason}; allow it (chmod -R a+rX), or start the container as another user") from None
+
+
+def _find(folder: Path, code: Path, environment: Mapping[str, str]) -> Script | None:
     program, named = _program(environment)
     places = [folder / "code"]
     submitted = environment.get(SUBMIT_DIRECTORY_ENV, "").strip()
@@ -77,6 +85,15 @@ def find(folder: Path, code: Path, environment: Mapping[str, str] = os.environ) 
     return None
 
 
+def _harmless(archive: tarfile.TarFile, folder: Path) -> list[tarfile.TarInfo]:
+    """The files and folders of ``archive`` that stay within ``folder``; no links, no devices."""
+    return [
+        member
+        for member in archive.getmembers()
+        if (member.isfile() or member.isdir()) and (folder / member.name).resolve().is_relative_to(folder)
+    ]
+
+
 def _unpack(script: Script, state: Path) -> Path:
     """The script of an archive, unpacked into ``state``. Raises UserError."""
     assert script.archive is not None
@@ -94,7 +111,8 @@ def _unpack(script: Script, state: Path) -> Path:
             else:
                 local = Path(source)
             with tarfile.open(local) as archive:
-                archive.extractall(folder, filter="data")
+                # Not extractall(filter="data"): Debian 12's Python is older than that.
+                archive.extractall(folder, members=_harmless(archive, folder.resolve()))  # noqa: S202
     except Exception as error:  # boto's and tarfile's errors are many, each says what was wrong
         raise UserError(f"can't get the script's archive {source}: {error}") from None
     path = folder / script.path

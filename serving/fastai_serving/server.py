@@ -25,6 +25,8 @@ JVM_ARGUMENTS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutO
 #: Where the image's build puts netty's native transport (so that it works with /tmp mounted noexec) and the plug-in.
 LIBRARIES = Path("/opt/fastai-sagemaker/lib")
 PLUGIN = "mms-plugin.jar"
+#: MMS refuses any port that is not a signed 16-bit number.
+HIGHEST_PORT_WITHOUT_PLUGIN = 32766
 #: SageMaker sends SIGKILL 30 s after SIGTERM; what the front end may take of them.
 DRAIN_SECONDS = 24
 #: Names of credentials, and of addresses that hand them out.

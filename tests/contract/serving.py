@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,20 @@ for path in pathlib.Path("/proc").glob("[0-9]*"):
         pass
 print(json.dumps([row for row in rows if row[0] != os.getpid()]))
 """
+
+
+#: Run in a container: the sum in KB of one field of the memory of the processes named, or of all.
+_MEMORY = """
+import glob, sys
+paths = [f"/proc/{pid}/smaps_rollup" for pid in sys.argv[2:]] or glob.glob("/proc/[0-9]*/smaps_rollup")
+print(sum(int(line.split()[1]) for path in paths for line in open(path) if line.startswith(sys.argv[1])))
+"""
+
+
+def memory(endpoint: Endpoint, field: str, *pids: int) -> int:
+    """Bytes: ``field`` is Pss (what is shared counts once) or Private."""
+    command = ["python3", "-P", "-c", _MEMORY, field, *map(str, pids)]
+    return int(endpoint.container.exec_run(command).output) * 1024
 
 
 def direct(endpoint: Endpoint) -> str:
@@ -132,7 +147,7 @@ class Load:
     def longest_gap(self) -> float:
         """Seconds between two good answers, at most."""
         ends = sorted(result.end for result in self.results if result.status == 200)
-        return max((after - before for before, after in zip(ends, ends[1:], strict=False)), default=float("inf"))
+        return max((after - before for before, after in pairwise(ends)), default=float("inf"))
 
 
 def some_pictures(folder: Path, count: int = 24) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""What an endpoint answers: formats, errors, pictures of every kind, batches. The table of observed defects, done here."""
+"""What an endpoint answers: formats, errors, pictures of every kind, batches; the observed defects of stock, done here."""
 
 from __future__ import annotations
 
@@ -51,14 +51,24 @@ def bengal(pets: Path) -> bytes:
     return (pets / "Bengal_101.jpg").read_bytes()
 
 
-@pytest.mark.parametrize("content_type", ["IMAGE/JPEG", "image/jpeg; charset=utf-8", "application/octet-stream", "image/png"])
+@pytest.mark.parametrize(
+    "content_type", ["IMAGE/JPEG", "image/jpeg; charset=utf-8", "application/octet-stream", "image/png"]
+)
 def test_content_types_of_pictures(endpoint: Endpoint, bengal: bytes, content_type: str):
     assert post(endpoint, bengal, content_type).json()["class"] == "Bengal"
 
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json", "application/x-npy", "text/plain", "nonsense", None, "multipart/form-data", "multipart/form-data; boundary="],
+    [
+        "application/json",
+        "application/x-npy",
+        "text/plain",
+        "nonsense",
+        None,
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+    ],
 )
 def test_other_content_types_are_415(endpoint: Endpoint, bengal: bytes, content_type: str | None):
     assert_error(post(endpoint, bengal, content_type), 415, "unsupported_media_type")
@@ -157,7 +167,9 @@ def test_pipelined_requests_are_answered_in_their_order(endpoint: Endpoint, pets
     expected = classes(endpoint, pictures)
     sent = b""
     for body in pictures.values():
-        head = f"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
         sent += head.encode() + body + b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"
     answers = raw(endpoint, sent, answers=12)
     assert [status for status, _ in answers] == [200] * 12
@@ -248,7 +260,9 @@ def test_batches_give_the_answers_of_single_requests(endpoint: Endpoint, pets: P
     alone = {name: endpoint.invoke(body).json() for name, body in pictures.items()}
     with ThreadPoolExecutor(24) as pool:
         for _ in range(3):
-            answers = dict(zip(pictures, pool.map(lambda body: post(endpoint, body).json(), pictures.values()), strict=True))
+            answers = dict(
+                zip(pictures, pool.map(lambda body: post(endpoint, body).json(), pictures.values()), strict=True)
+            )
             for name, answer in answers.items():
                 assert answer["class"] == alone[name]["class"]
                 assert answer["confidence"] == pytest.approx(alone[name]["confidence"], abs=0.02)
@@ -259,7 +273,9 @@ def test_batches_are_formed_under_load(start_endpoint, pets_job, pets: Path):
     endpoint = start_endpoint(pets_job.model, environment=environment)
     pictures = list(some_pictures(pets).values())
     with ThreadPoolExecutor(16) as pool:
-        assert all(response.status_code == 200 for response in pool.map(lambda body: post(endpoint, body), pictures * 2))
+        assert all(
+            response.status_code == 200 for response in pool.map(lambda body: post(endpoint, body), pictures * 2)
+        )
     sizes = [int(size) for size in re.findall(r"batch of (\d+)", endpoint.log())]
     assert sum(sizes) == 2 * len(pictures)
     assert max(sizes) == 8

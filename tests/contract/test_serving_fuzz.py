@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.conftest import Endpoint
-from tests.contract.serving import direct, processes
+from tests.contract.serving import direct, memory, processes
 
 pytestmark = [pytest.mark.engine, pytest.mark.pets]
 
@@ -23,8 +23,9 @@ PICTURES = 4000
 CLIENTS = 8
 SEED = 20261122
 TOKENS = [
-    "image/jpeg", "image/png", "text/csv", "application/json", "*/*", "image/*", "q=0.5", "q=-1", "q=nan", "q=1e999", ";", ",",
-    "=", '"', "charset=utf-8", "boundary=x", "multipart/form-data", "application/x-www-form-urlencoded", "\\", "/", "", " ",
+    "image/jpeg", "image/png", "text/csv", "application/json", "*/*", "image/*", "q=0.5", "q=-1", "q=nan", "q=1e999",
+    ";", ",", "=", '"', "charset=utf-8", "boundary=x", "multipart/form-data", "application/x-www-form-urlencoded",
+    "\\", "/", "", " ",
 ]  # fmt: skip
 
 
@@ -55,7 +56,9 @@ def mutated(body: bytes, chance: random.Random) -> bytes:
         if what == 0:
             data[where] ^= 1 << chance.randrange(8)
         elif what == 1:
-            data[where : where + 4] = chance.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\x80\0\0\0"))
+            data[where : where + 4] = chance.choice(
+                (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\x80\0\0\0")
+            )
         elif what == 2 and len(data) > 16:
             del data[where : where + chance.randrange(1, 64)]
         elif what == 3:
@@ -67,17 +70,10 @@ def mutated(body: bytes, chance: random.Random) -> bytes:
     return bytes(data)
 
 
-def memory(endpoint: Endpoint) -> int:
-    """Bytes that the workers hold (resident, without what is shared)."""
-    script = "import sys; print(sum(int(l.split()[1]) for p in sys.argv[1:] for l in open(f'/proc/{p}/smaps_rollup') if l[:7] == 'Private'))"
-    pids = [str(pid) for pid in processes(endpoint)["worker"]]
-    return int(endpoint.container.exec_run(["python3", "-P", "-c", script, *pids]).output) * 1024
-
-
 def test_mutated_pictures(start_endpoint, pets_job, pets: Path):
     endpoint = start_endpoint(pets_job.model, mem_limit="1500m")
     workers = processes(endpoint)["worker"]
-    chance = random.Random(SEED)  # noqa: S311
+    chance = random.Random(SEED)
     found = seeds(pets)
     bodies = [mutated(chance.choice(found), chance) for _ in range(PICTURES)]
     statuses: Counter[int] = Counter()
@@ -97,9 +93,11 @@ def test_mutated_pictures(start_endpoint, pets_job, pets: Path):
     with ThreadPoolExecutor(CLIENTS) as pool:
         for quarter in range(4):
             part = bodies[quarter::4]
-            bad = [item for found in pool.map(send, [part[client::CLIENTS] for client in range(CLIENTS)]) for item in found]
+            bad = [
+                item for found in pool.map(send, [part[client::CLIENTS] for client in range(CLIENTS)]) for item in found
+            ]
             assert not bad, bad[:5]
-            sizes.append(memory(endpoint))
+            sizes.append(memory(endpoint, "Private", *workers))
     assert set(statuses) <= {200, 400}, statuses
     assert min(statuses.values()) > PICTURES // 20, statuses  # both sides of the border were met
     assert processes(endpoint)["worker"] == workers, "a worker was replaced"
@@ -142,7 +140,9 @@ def test_mutated_headers(start_endpoint, pets_job, pets: Path):
     workers = processes(endpoint)["worker"]
     state = Connection(endpoint, seeds(pets)[0])
 
-    @settings(max_examples=1000, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=1000, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    )
     @given(content_type=_header, accept=_header, attributes=_header, identity=_header)
     def hold(content_type: str, accept: str, attributes: str, identity: str) -> None:
         head = (
@@ -155,7 +155,13 @@ def test_mutated_headers(start_endpoint, pets_job, pets: Path):
     hold()
     assert len(state.statuses) >= 3, state.statuses
     assert processes(endpoint)["worker"] == workers
-    for sent in (b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\0\x01", b"POST /invocations HTTP/9.9\r\n\r\n", b"\0" * 5000):
+    for sent in (
+        b"\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"\x16\x03\x01\x02\0\x01",
+        b"POST /invocations HTTP/9.9\r\n\r\n",
+        b"\0" * 5000,
+    ):
         with socket.create_connection((state.address.hostname, state.address.port), timeout=5) as connection:
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)

@@ -178,7 +178,11 @@ def test_a_request_that_takes_too_long_is_504_and_the_next_is_answered(start_end
 
 
 def test_a_full_queue_is_503_with_retry_after(start_endpoint, model: Path):
-    environment = {"SAGEMAKER_MODEL_SERVER_WORKERS": "1", "FASTAI_SAGEMAKER_QUEUE_SIZE": "2", "FASTAI_SAGEMAKER_BATCH_SIZE": "1"}
+    environment = {
+        "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
+        "FASTAI_SAGEMAKER_QUEUE_SIZE": "2",
+        "FASTAI_SAGEMAKER_BATCH_SIZE": "1",
+    }
     endpoint = start_endpoint(with_script(model, SLOW_SCRIPT), environment=environment)
     answers: list[requests.Response] = []
     clients = [
@@ -248,7 +252,11 @@ def test_settings_are_honoured(start_endpoint, pets_job: Job, pets: Path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("SAGEMAKER_MODEL_SERVER_WORKERS", "many"), ("FASTAI_SAGEMAKER_BATCH_SIZE", "0"), ("SAGEMAKER_BIND_TO_PORT", "99999")],
+    [
+        ("SAGEMAKER_MODEL_SERVER_WORKERS", "many"),
+        ("FASTAI_SAGEMAKER_BATCH_SIZE", "0"),
+        ("SAGEMAKER_BIND_TO_PORT", "99999"),
+    ],
 )
 def test_a_wrong_setting_is_named(start_endpoint, pets_job: Job, name: str, value: str):
     endpoint = start_endpoint(pets_job.model, environment={name: value}, wait=False)

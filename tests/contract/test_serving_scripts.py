@@ -81,7 +81,9 @@ def wheel(folder: Path) -> None:
     with zipfile.ZipFile(folder / "mine-1.0-py3-none-any.whl", "w") as archive:
         archive.writestr("mine.py", "VALUE = b'mine:'\n")
         archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr(f"{info}/RECORD", f"mine.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
 
 
@@ -140,9 +142,13 @@ def test_a_submit_directory_that_is_an_archive(start_endpoint, pets_job: Job, pe
         member = tarfile.TarInfo("mine.py")
         member.size = len(data)
         archive.addfile(member, io.BytesIO(data))
+    tmp_path.chmod(0o755)
     endpoint = start_endpoint(
         pets_job.model,
-        environment={"SAGEMAKER_PROGRAM": "mine.py", "SAGEMAKER_SUBMIT_DIRECTORY": "file:///opt/ml/input/sourcedir.tar.gz"},
+        environment={
+            "SAGEMAKER_PROGRAM": "mine.py",
+            "SAGEMAKER_SUBMIT_DIRECTORY": "file:///opt/ml/input/sourcedir.tar.gz",
+        },
         volumes={str(tmp_path): {"bind": "/opt/ml/input", "mode": "ro"}},
     )
     assert endpoint.invoke((pets / "Bengal_101.jpg").read_bytes()).json()["classes"] == 37

@@ -48,7 +48,9 @@ def test_a_folder_of_pictures(start_endpoint, pets_job: Job, pets: Path):
     with ThreadPoolExecutor(concurrent) as pool:
         answers = list(
             pool.map(
-                lambda _: session.post(f"{endpoint.url}/invocations", data=large, headers=headers, timeout=60).status_code,
+                lambda _: (
+                    session.post(f"{endpoint.url}/invocations", data=large, headers=headers, timeout=60).status_code
+                ),
                 range(concurrent),
             )
         )
