@@ -18,6 +18,8 @@ from fastai_serving.answers import JSON, RequestError, choose_format
 
 MB = 1024 * 1024
 DEFAULT_PORT = 8080
+#: MMS refuses any port that is not a signed 16-bit number.
+HIGHEST_PORT = 32766
 DEFAULT_TIMEOUT_SECONDS = 60
 #: sagemaker-inference's.
 DEFAULT_STARTUP_SECONDS = 600
