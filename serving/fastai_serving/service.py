@@ -97,7 +97,7 @@ class Service:
 
     def _load(self) -> Predictor:
         model = read_model(self.folder)
-        runtime = load_runtime(self.folder, model, self.settings.threads, self.gpu)
+        runtime = load_runtime(self.folder, self.settings.threads, self.gpu)
         # The first pass of a shape allocates for it; a client's request should not wait for that.
         for count in {1, self.settings.max_batch}:
             runtime.predict(np.zeros((count, model.image_size, model.image_size, 3), dtype=np.uint8))

@@ -144,7 +144,9 @@ def run() -> int:
                 "multi-model endpoints need the plug-in for multi-model-server; use the image or install a JDK"
             )
         if settings.port > server.HIGHEST_PORT_WITHOUT_PLUGIN:
-            raise UserError(f"multi-model-server alone takes ports up to {server.HIGHEST_PORT_WITHOUT_PLUGIN}; install a JDK")
+            raise UserError(
+                f"multi-model-server alone takes ports up to {server.HIGHEST_PORT_WITHOUT_PLUGIN}; install a JDK"
+            )
         logger.warning("no javac, so no plug-in: /ping, batches, draining and 413 are multi-model-server's own")
     state = Path(tempfile.mkdtemp(prefix="fastai-serving-"))
     supervisor = None
