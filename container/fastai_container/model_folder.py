@@ -5,6 +5,7 @@
                        metrics, versions of what made it, and size and SHA-256 of every file below
 ``model.safetensors``  the weights
 ``openvino/model.*``   the program for CPUs
+``torch/model.pt2``    the program for GPUs
 ``export.pkl``         the fastai learner, for people; serving never opens it
 ``code/``              a user's script and its requirements.txt, if any
 =====================  ==================================================================================
@@ -33,6 +34,7 @@ MANIFEST = "model.json"
 WEIGHTS = "model.safetensors"
 PROGRAM = "openvino/model.xml"
 PROGRAM_WEIGHTS = "openvino/model.bin"
+TORCH_PROGRAM = "torch/model.pt2"
 LEARNER = "export.pkl"
 #: Written by training while it works; one that is left over means that training was cut short.
 PARTIAL_PREFIX = ".partial-"

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fastai_container.errors import UserError
-from fastai_serving.settings import MB, STATE_ENV, THREADS_ENV, Settings
+from fastai_serving.settings import MAX_PIXELS_ENV, MB, STATE_ENV, THREADS_ENV, Settings
 
 logger = logging.getLogger("supervisor")
 
@@ -179,6 +179,7 @@ def environment(settings: Settings, state: Path, credentials: bool) -> dict[str,
         THREADS_ENV: str(settings.threads),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(settings.threads)),
         STATE_ENV: str(state),
+        MAX_PIXELS_ENV: str(settings.max_pixels),
         "FASTAI_SAGEMAKER_LOG_LEVEL": java_level,
         "FASTAI_SAGEMAKER_LOG_FORMAT": settings.log_format,
         "FASTAI_SAGEMAKER_MMS_LOG_LEVEL": "debug" if settings.log_level == "DEBUG" else "error",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 
 from sagemaker_inference import parameters
 
@@ -36,6 +37,11 @@ WORKER_MB = 192
 JVM_EXTRA_MB = 96
 DEFAULT_HEAP_MB = 256
 MIN_HEAP_MB = 64
+BYTES_PER_PIXEL = 12
+#: A telephone's picture is decoded whatever the memory.
+MIN_PIXELS = 12_500_000
+
+HIGHEST_MAX_PIXELS = 1_000_000_000
 
 BATCH_SIZE_ENV = "FASTAI_SAGEMAKER_BATCH_SIZE"
 BATCH_DELAY_ENV = "FASTAI_SAGEMAKER_BATCH_DELAY_MS"
@@ -89,6 +95,23 @@ def heap_mb(payload_mb: int, limit: int | None) -> int:
     return wanted if limit is None else max(MIN_HEAP_MB, min(wanted, limit // MB // 6))
 
 
+def usable_gpus() -> int:
+    """GPUs that this image's torch can use; seen without importing torch, which would load CUDA before the fork."""
+    try:
+        version = metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return 0
+    return 0 if version.endswith("+cpu") else gpu_count()
+
+
+def default_max_pixels(limit: int | None, heap: int, workers: int) -> int:
+    """What a worker's share of the memory holds: a picture is there as decoded, with alpha, and as RGB at once."""
+    if limit is None:
+        return MAX_PIXELS
+    share = (limit // MB - heap - JVM_EXTRA_MB) // workers - WORKER_MB // 2
+    return max(MIN_PIXELS, min(MAX_PIXELS, share * MB // BYTES_PER_PIXEL))
+
+
 def default_workers(cores: int, gpus: int, limit: int | None, heap: int) -> int:
     """One worker for each GPU, or for each core as far as the memory goes."""
     if gpus:
@@ -112,6 +135,7 @@ class Settings:
     batch_size: int
     batch_delay_ms: int
     queue_size: int
+    max_pixels: int
     heap_mb: int
     model_memory_mb: int
     multi_model: bool
@@ -123,7 +147,7 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Raises SettingError for the first value that can't be."""
-        cores, gpus, limit = cpu_count(), gpu_count(), memory_limit_bytes()
+        cores, gpus, limit = cpu_count(), usable_gpus(), memory_limit_bytes()
         multi_model = environment.get(parameters.MULTI_MODEL_ENV, "").strip().lower() == "true"
         payload = _integer(environment, parameters.MAX_REQUEST_SIZE, DEFAULT_MAX_PAYLOAD_MB, 1, 2047)
         heap = heap_mb(payload, limit)
@@ -146,6 +170,9 @@ class Settings:
             batch_size=_integer(environment, BATCH_SIZE_ENV, batch, 1, 1024),
             batch_delay_ms=_integer(environment, BATCH_DELAY_ENV, 0, 0, 60_000),
             queue_size=_integer(environment, QUEUE_SIZE_ENV, DEFAULT_QUEUE_SIZE, 1, 100_000),
+            max_pixels=_integer(
+                environment, MAX_PIXELS_ENV, default_max_pixels(limit, heap, workers), 1, HIGHEST_MAX_PIXELS
+            ),
             heap_mb=heap,
             model_memory_mb=_integer(environment, MODEL_MEMORY_ENV, WORKER_MB, 1, 1_000_000),
             multi_model=multi_model,
@@ -178,6 +205,6 @@ class WorkerSettings:
         return cls(
             threads=_integer(environment, THREADS_ENV, 1, 1, 1024),
             default_accept=accept,
-            max_pixels=_integer(environment, MAX_PIXELS_ENV, MAX_PIXELS, 1, 1_000_000_000),
+            max_pixels=_integer(environment, MAX_PIXELS_ENV, MAX_PIXELS, 1, HIGHEST_MAX_PIXELS),
             max_batch=_integer(environment, BATCH_SIZE_ENV, DEFAULT_BATCH_SIZE, 1, 1024),
         )

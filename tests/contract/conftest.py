@@ -182,10 +182,22 @@ class Endpoint:
         return self.container.logs().decode(errors="replace")
 
 
+#: Serving containers that are still there, in the order of their start.
+_started: list[Container] = []
+
+
+@pytest.fixture(autouse=True)
+def _end_this_tests_endpoints() -> Iterator[None]:
+    """Containers that a test itself starts end with it; those of wider fixtures were started before this one."""
+    before = len(_started)
+    yield
+    while len(_started) > before:
+        _started.pop().remove(force=True)
+
+
 @pytest.fixture(scope="session")
 def start_endpoint(engine: docker.DockerClient) -> Iterator[Callable[..., Endpoint]]:
     """``start_endpoint(model, **options)`` starts a closed serving container; all are removed at the end."""
-    started: list[Container] = []
 
     def start(
         model: Path | None,
@@ -210,15 +222,15 @@ def start_endpoint(engine: docker.DockerClient) -> Iterator[Callable[..., Endpoi
             labels={"fastai-sagemaker.test": "1"},
             **(CLOSED | options),
         )
-        started.append(container)
+        _started.append(container)
         container.reload()
         bindings = container.attrs["NetworkSettings"]["Ports"].get("8080/tcp") or [{"HostPort": "0"}]
         endpoint = Endpoint(container, f"http://127.0.0.1:{bindings[0]['HostPort']}")
         return endpoint.wait_until_ready() if wait else endpoint
 
     yield start
-    for container in started:
-        container.remove(force=True)
+    while _started:
+        _started.pop().remove(force=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What an endpoint answers: formats, errors, pictures of every kind, batches; the observed defects of stock, done here."""
+"""What an endpoint answers: formats, errors, pictures of every kind, batches; the observed defects, done here."""
 
 from __future__ import annotations
 

@@ -28,7 +28,15 @@ from fastai.vision.all import (
 from safetensors.torch import save_file
 
 from fastai_container import __version__
-from fastai_container.model_folder import LEARNER, PROGRAM, PROGRAM_WEIGHTS, WEIGHTS, Model, writing
+from fastai_container.model_folder import (
+    LEARNER,
+    PROGRAM,
+    PROGRAM_WEIGHTS,
+    TORCH_PROGRAM,
+    WEIGHTS,
+    Model,
+    writing,
+)
 from fastai_training.labels import Example
 from fastai_training.models import Program
 from fastai_training.precision import measure
@@ -55,6 +63,24 @@ def write_program(model: torch.nn.Module, details: Model, path: Path) -> None:
     converted.outputs[0].get_tensor().set_names({"probabilities"})
     path.parent.mkdir(parents=True, exist_ok=True)
     openvino.save_model(converted, str(path), compress_to_fp16=True)
+
+
+def write_torch_program(model: torch.nn.Module, details: Model, path: Path) -> None:
+    """Export ``model`` for torch at ``path``, with the input and the output of ``write_program``.
+
+    A network that torch.export can't follow is left without: it is served on CPUs alone.
+    """
+    program = Program(model, tuple(details.mean), tuple(details.std)).eval()
+    example = torch.zeros((2, details.image_size, details.image_size, 3), dtype=torch.uint8)
+    try:
+        exported = torch.export.export(
+            program, (example,), dynamic_shapes=({0: torch.export.Dim("n", min=1, max=1024)},)
+        )
+    except Exception as error:  # torch.export raises whatever tracing met
+        print(f"no program for GPUs was written: {type(error).__name__}: {str(error).strip()[:200]}", flush=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.export.save(exported, path)
 
 
 def portable_learner(model: torch.nn.Module, details: Model, example: Path) -> Learner:
@@ -98,6 +124,7 @@ def write_model_folder(
             (partial / PROGRAM).parent.mkdir(parents=True)
             shutil.copyfile(chosen, partial / PROGRAM)
             shutil.copyfile(chosen.with_suffix(".bin"), partial / PROGRAM_WEIGHTS)
+            write_torch_program(model, details, partial / TORCH_PROGRAM)
             learner = portable_learner(model, details, train[0].path)
             learner.export(partial / LEARNER)
     return details

@@ -1,0 +1,57 @@
+"""The program for GPUs, run on the CPU; needs torch, which the serving image for CPUs has not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastai_container.errors import ModelFolderError
+from fastai_container.model_folder import PROGRAM, TORCH_PROGRAM, Model
+from fastai_serving.runtime import CpuRuntime, TorchRuntime
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("fastai")
+SIZE, CLASSES = 32, 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder's two programs of one small network."""
+    from fastai_training.export import write_program, write_torch_program
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, stride=2, padding=1),
+        torch.nn.BatchNorm2d(8),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8, CLASSES),
+    ).eval()
+    details = Model("small", ["a", "b", "c"], SIZE, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    root = tmp_path_factory.mktemp("model")
+    with torch.no_grad():
+        write_program(network, details, root / PROGRAM)
+        write_torch_program(network, details, root / TORCH_PROGRAM)
+    return root
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_both_programs_give_the_same(folder: Path, count: int):
+    pictures = np.random.default_rng(count).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
+    on_torch = TorchRuntime(folder, "cpu").predict(pictures)
+    assert on_torch.shape == (count, CLASSES)
+    assert on_torch.dtype == np.float32
+    np.testing.assert_allclose(on_torch.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(on_torch, CpuRuntime(folder, 1).predict(pictures), atol=2e-3)
+    half = TorchRuntime(folder, "cpu", half=True).predict(pictures)
+    assert half.dtype == np.float32
+    np.testing.assert_allclose(half, on_torch, atol=3e-2)
+    assert (half != on_torch).any(), "half precision was not used"
+
+
+def test_a_folder_without_the_program_says_what_to_do(tmp_path: Path):
+    with pytest.raises(ModelFolderError, match=r"torch/model\.pt2.*serve it on CPUs"):
+        TorchRuntime(tmp_path, "cpu")
