@@ -98,6 +98,14 @@ class HyperParameters:
     )
     weight_decay: float = _parameter(0.01, "weight decay", low=0, high=1)
     momentum: float = _parameter(0.95, "highest momentum of the one-cycle schedule", low=0, high=0.999)
+    cache_mb: int | str = _parameter(
+        "auto",
+        "memory (MiB) for decoded pictures, kept from epoch to epoch; `auto` takes a quarter of what is free",
+        kind=int,
+        low=0,
+        high=10_000_000,
+        words=("auto",),
+    )
     checkpoint_seconds: int = _parameter(
         600,
         "write a checkpoint at least this often (seconds) besides each epoch's end; 0 for the ends alone",

@@ -111,15 +111,17 @@ def _phases(parameters: HyperParameters, rate: float) -> list[Phase]:
     return [head, whole] if parameters.freeze_epochs else [whole]
 
 
-def _validate(learner: Any, precision: str, device: torch.device, processes: Processes) -> torch.Tensor:
-    """Probabilities (n, classes) for the validation pictures in their order, in every process."""
+def _validate(learner: Any, processes: Processes) -> torch.Tensor:
+    """Probabilities (n, classes) for the validation pictures in their order, in every process.
+
+    In fp32, as the model is exported: training's arithmetic is over.
+    """
     # As in training: another memory format is another order of sums.
     model = learner.model.eval().to(memory_format=torch.channels_last)
-    arithmetic = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     parts = []
-    with torch.no_grad(), torch.autocast(device.type, dtype=arithmetic, enabled=arithmetic is not None):
+    with torch.no_grad():
         for batch, _ in learner.dls.valid:
-            parts.append(model(batch).float().softmax(1).cpu().as_subclass(torch.Tensor))
+            parts.append(model(batch).softmax(1).cpu().as_subclass(torch.Tensor))
     shards = processes.gather(torch.cat(parts) if parts else torch.empty(0))
     total = sum(len(shard) for shard in shards)
     result = torch.empty(total, max(shard.shape[-1] for shard in shards))
@@ -208,7 +210,7 @@ def fit(
         if len(digests) > 1:
             raise RuntimeError(f"the {processes.world} processes ended with {len(digests)} different models")
         say(f"{processes.world} processes agree on the weights", flush=True)
-    probabilities = _validate(learner, precision, device, processes)
+    probabilities = _validate(learner, processes)
     processes.end()
     targets = torch.tensor([vocab.index(item.label) for item in valid])
     metrics = {

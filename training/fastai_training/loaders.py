@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from PIL import Image
 
 from fastai_container.pictures import center_square, open_picture
 from fastai_container.resources import cpu_count, shared_memory_free_bytes
+from fastai_training.cache import PictureCache, cache_bytes
 from fastai_training.hyperparameters import HyperParameters
 from fastai_training.labels import DataError, Example
 from fastai_training.processes import Processes
@@ -38,9 +38,21 @@ PREFETCH = 2
 UNCOLLECTED = 8
 
 
-def open_for_training(path: Path, side: int) -> PILImage:
-    """The picture at ``path``, decoded as serving decodes it for a square of ``side`` pixels."""
-    return PILImage(open_picture(Path(path), side))
+class OpenPicture(Transform):
+    """The picture at a path, decoded as serving decodes it for a square of ``side`` pixels; from ``cache`` if there."""
+
+    def __init__(self, items: list[Example], side: int, cache: PictureCache) -> None:
+        super().__init__()
+        self.side, self.cache = side, cache
+        self.numbers = {item.path: number for number, item in enumerate(items)}
+
+    def encodes(self, path: Path) -> PILImage:
+        number = self.numbers[path]
+        picture = self.cache.get(number)
+        if picture is None:
+            picture = open_picture(path, self.side)
+            self.cache.put(number, picture)
+        return PILImage(picture)
 
 
 class LabelOf(Transform):
@@ -204,9 +216,10 @@ def build_loaders(
     share = len(train) // processes.world
     if share < 2:
         raise DataError(f"{len(train)} pictures are too few to train on in {processes.world} processes; take fewer")
+    cache = PictureCache(len(items), cache_bytes(parameters.cache_mb, processes.on_host))
     datasets = Datasets(
         [item.path for item in items],
-        tfms=[[partial(open_for_training, side=size)], [LabelOf(items), Categorize(vocab=vocab)]],
+        tfms=[[OpenPicture(items, size, cache)], [LabelOf(items), Categorize(vocab=vocab)]],
         splits=[list(range(len(train))), list(range(len(train), len(items)))],
     )
     normalize: list[Any] = [IntToFloatTensor, Normalize.from_stats(*stats)]
