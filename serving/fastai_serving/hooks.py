@@ -52,6 +52,28 @@ class Hooks:
     transform_fn: Callable[..., Any] | None = None
 
 
+def _no_scipy(*_: Any) -> Any:
+    raise ImportError("this image has no scipy; add it to the script's requirements.txt")
+
+
+def _import_decoder() -> None:
+    """Make ``from sagemaker_inference import decoder``, which many scripts begin with, work without scipy.
+
+    It imports scipy (143 MB) for one format that it decodes; our serving image has none.
+    """
+    if importlib.util.find_spec("scipy") is not None:
+        return
+    scipy, sparse = ModuleType("scipy"), ModuleType("scipy.sparse")
+    vars(scipy)["sparse"] = sparse
+    vars(sparse)["load_npz"] = _no_scipy
+    sys.modules |= {"scipy": scipy, "scipy.sparse": sparse}
+    try:
+        importlib.import_module("sagemaker_inference.decoder")
+    finally:
+        # Anything else that looks for scipy shall see that there is none.
+        del sys.modules["scipy"], sys.modules["scipy.sparse"]
+
+
 def _import(path: Path) -> ModuleType:
     folder = str(path.parent)
     if folder not in sys.path:
@@ -74,6 +96,7 @@ def load_hooks(path: Path, packages: str | None = None) -> Hooks:
     """
     if packages:
         sys.path.insert(0, packages)
+    _import_decoder()
     module = _import(path)
     found = {field.name: getattr(module, field.name, None) for field in fields(Hooks)}
     hooks = Hooks(**found)

@@ -21,7 +21,9 @@ def _one_line(text: str) -> str:
 
 
 class PlainFormatter(logging.Formatter):
-    """``2026-11-22 10:00:00,000 INFO  supervisor text``, a traceback's line ends written as \\n."""
+    """``2026-11-22T10:00:00,000 INFO  supervisor text``, a traceback's line ends written as \\n."""
+
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
 
     def format(self, record: logging.LogRecord) -> str:
         name = record.name.rpartition(".")[2]

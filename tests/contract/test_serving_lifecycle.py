@@ -90,6 +90,17 @@ def test_a_damaged_program_ends_the_container(start_endpoint, model: Path):
     assert "the model could not be loaded" in last_line(endpoint)
 
 
+def test_a_jvm_that_dies_at_start_ends_the_container_at_once(start_endpoint, pets_job: Job):
+    begin = time.monotonic()
+    endpoint = start_endpoint(
+        pets_job.model, environment={"SAGEMAKER_MODEL_SERVER_VMARGS": "-XX:+NoSuchFlag"}, wait=False
+    )
+    assert exit_code(endpoint) == 1
+    assert time.monotonic() - begin < 15
+    assert "NoSuchFlag" in endpoint.log()
+    assert "exit status 1" in last_line(endpoint)
+
+
 @pytest.mark.parametrize("victim", ["parent", "worker", "both"])
 def test_killed_workers_and_parents_come_back(start_endpoint, pets_job: Job, pets: Path, victim: str):
     endpoint = start_endpoint(pets_job.model)
@@ -216,6 +227,16 @@ def test_limits_of_the_cgroup_decide_workers_and_memory(start_endpoint, pets_job
     command = endpoint.container.exec_run(["cat", f"/proc/{found['java'][0]}/cmdline"]).output.decode().split("\0")
     assert "-Xmx85m" in command
     assert "-XX:-UseContainerSupport" not in command
+
+
+def test_a_request_that_memory_is_too_short_for_is_507_and_the_next_is_answered(start_endpoint, model: Path):
+    script = "def model_fn(d): return lambda data: str(len(b'x' * int(data)))\ndef input_fn(data, kind): return data\n"
+    endpoint = start_endpoint(with_script(model, script), mem_limit="500m", memswap_limit="500m", nano_cpus=10**9)
+    response = endpoint.invoke(b"3000000000")
+    assert response.status_code == 507
+    assert response.json()["error"]["code"] == "out_of_memory"
+    assert endpoint.invoke(b"1000").text == "1000"
+    assert endpoint.ping() == 200
 
 
 def test_credentials_do_not_reach_workers_without_a_script(start_endpoint, pets_job: Job):

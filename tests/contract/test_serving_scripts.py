@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.conftest import TRAINING_IMAGE, Job
-from tests.contract.serving import exit_code, last_line
+from tests.contract.serving import exit_code, last_line, processes
 
 pytestmark = [pytest.mark.engine, pytest.mark.pets]
 
@@ -52,6 +52,21 @@ def transform_fn(model, data, content_type, accept, context):
     if data == b"memory": raise MemoryError()
     if data == b"boom": raise RuntimeError("boom at row 7")
     return mine.VALUE + data, "application/x-mine"
+"""
+
+TOOLKIT = """
+from sagemaker_inference import content_types, decoder, encoder, errors
+def model_fn(model_dir): return lambda data: data * 2
+def input_fn(data, content_type): return decoder.decode(data, content_type)
+def output_fn(prediction, accept):
+    if prediction.sum() < 0:
+        raise errors.BaseInferenceToolkitError(409, "negative", "negative")
+    return encoder.encode(prediction, accept), accept
+"""
+
+LARGE = """
+def model_fn(model_dir): return lambda data: b"x" * int(data)
+def input_fn(data, content_type): return data
 """
 
 FASTAI = """
@@ -134,6 +149,27 @@ def test_transform_fn_with_requirements_and_no_network(start_endpoint, model: Pa
     short = endpoint.invoke(b"memory", "application/octet-stream")
     assert (short.status_code, short.json()["error"]["code"]) == (507, "out_of_memory")
     assert endpoint.invoke(b"on", "application/octet-stream").status_code == 200
+
+
+def test_the_toolkits_own_decoder_and_errors(start_endpoint, model: Path):
+    (model / "code" / "inference.py").write_text(TOOLKIT)
+    endpoint = start_endpoint(model)
+    answer = endpoint.invoke(b"1,2\n3,4", "text/csv", Accept="application/json")
+    assert answer.json() == [[2, 4], [6, 8]]
+    refused = endpoint.invoke(b"-1,-2", "text/csv", Accept="application/json")
+    assert (refused.status_code, refused.json()["error"]["message"]) == (409, "negative")
+
+
+def test_an_answer_of_many_megabytes_does_not_end_the_worker(start_endpoint, model: Path):
+    (model / "code" / "inference.py").write_text(LARGE)
+    endpoint = start_endpoint(model, environment={"SAGEMAKER_MODEL_SERVER_WORKERS": "1"})
+    workers = processes(endpoint)["worker"]
+    for size in (7_000_000, 40_000_000, 10):
+        assert len(endpoint.invoke(str(size).encode(), "text/plain").content) == size
+    too_large = endpoint.invoke(b"70000000", "text/plain")
+    assert (too_large.status_code, too_large.json()["error"]["code"]) == (507, "answer_too_large")
+    assert endpoint.invoke(b"3", "text/plain").content == b"xxx"
+    assert processes(endpoint)["worker"] == workers
 
 
 def test_a_submit_directory_that_is_an_archive(start_endpoint, pets_job: Job, pets: Path, tmp_path: Path):

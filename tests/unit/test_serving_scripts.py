@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import tarfile
 from pathlib import Path
 
@@ -106,3 +107,19 @@ def test_errors_keep_their_status():
     assert error_of_script(KeyError("x")).status == 500
     TeapotError.status_code = 200
     assert error_of_script(TeapotError("odd")).status == 500
+
+
+def test_the_toolkits_decoder_is_there_without_scipy(monkeypatch):
+    from fastai_serving import hooks
+
+    real = hooks.importlib.util.find_spec
+    monkeypatch.setattr(hooks.importlib.util, "find_spec", lambda name: None if name == "scipy" else real(name))
+    for name in [name for name in sys.modules if name.split(".")[0] in ("scipy", "sagemaker_inference")]:
+        monkeypatch.delitem(sys.modules, name)
+    hooks._import_decoder()
+    from sagemaker_inference import decoder
+
+    assert decoder.decode("1,2", "text/csv").tolist() == [1, 2]
+    assert "scipy" not in sys.modules
+    with pytest.raises(ImportError, match=r"requirements\.txt"):
+        decoder.decode(b"", "application/x-npz")

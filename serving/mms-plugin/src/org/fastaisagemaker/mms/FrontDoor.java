@@ -250,6 +250,9 @@ final class FrontDoor extends ChannelDuplexHandler {
                     String limit = Settings.TIMEOUT_SECONDS + " s";
                     return Answer.error(504, "timeout", "the model did not answer within " + limit);
                 }
+                if (Memory.shortSince(begin)) {
+                    return Answer.error(507, "out_of_memory", "there was not enough memory for this request");
+                }
                 return Answer.error(503, "worker_lost", "the worker ended while it had this request; try again");
             default:
                 return Answer.error(status, "error", answer.status().reasonPhrase());

@@ -8,7 +8,26 @@ import java.nio.file.Path;
 final class Memory {
     private static final long NONE = 1L << 60;
 
+    private static long kills = kills();
+    private static long lastKill;
+
     private Memory() {}
+
+    /** Whether the kernel ended a process of this container for want of memory since {@code begin} (System.nanoTime). */
+    static synchronized boolean shortSince(long begin) {
+        long now = kills();
+        if (now > kills) {
+            kills = now;
+            lastKill = System.nanoTime();
+        }
+        return lastKill != 0 && lastKill - begin > 0;
+    }
+
+    private static long kills() {
+        Path root = Path.of("/sys/fs/cgroup");
+        long old = field(root.resolve("memory/memory.oom_control"), "oom_kill", 1, 0);
+        return old + field(root.resolve("memory.events"), "oom_kill", 1, 0);
+    }
 
     /** Bytes. */
     static long free() {

@@ -168,6 +168,7 @@ final class Models {
         long served = begin;
         while (true) {
             ModelManager.getInstance().getModels().values().forEach(Models::endOverdue);
+            Memory.shortSince(0); // notes the time of a kill
             long now = System.currentTimeMillis();
             int count = Settings.multiModel() ? 1 : loaded(SINGLE);
             if (count > 0) {
