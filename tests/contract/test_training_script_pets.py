@@ -39,7 +39,7 @@ def pets_script_job(train: Callable[..., Job], pets: Path, tmp_path_factory: pyt
     for breed in BREEDS:
         for path in sorted(pets.glob(f"{breed}_*.jpg"))[:28]:
             shutil.copy(path, pictures)
-    parameters = {"epochs": "2", "unfrozen-epochs": "1", "batch-size": "16", "image-size": "96", "lr": "0.01"}
+    parameters = {"epochs": "1", "unfrozen-epochs": "1", "batch-size": "16", "image-size": "96", "lr": "0.01"}
     parameters |= {"model-arch": json.dumps("efficientnet_lite0"), "sagemaker_program": "pets.py"}
     return train(
         folder,
@@ -55,7 +55,7 @@ def test_the_script_trains_without_network(pets_script_job: Job):
     model = load_model(pets_script_job.model)
     assert sorted(model.vocab) == sorted(BREEDS)
     assert model.image_size == 96
-    assert model.metrics["error_rate"] < 0.4, pets_script_job.log
+    assert model.metrics["error_rate"] < 0.5, pets_script_job.log
     assert "running pets.py with the hyperparameters" in pets_script_job.log
 
 
