@@ -156,7 +156,39 @@ def test_a_precision_that_cannot_be_had(asked, words):
         choose_precision(asked, torch.device("cpu"))
 
 
-def test_precision_follows_the_cpu(monkeypatch):
-    for has, expected in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr("fastai_training.learning._cpu_has_bf16", lambda has=has: has)
-        assert choose_precision("auto", torch.device("cpu")) == expected
+@pytest.mark.parametrize(
+    ("has", "frozen", "expected"),
+    [
+        ("matrix", False, "bf16"),
+        ("matrix", True, "bf16"),
+        ("vector", True, "bf16"),
+        ("vector", False, "fp32"),
+        ("", True, "fp32"),
+    ],
+)
+def test_precision_follows_the_cpu(monkeypatch, has, frozen, expected):
+    monkeypatch.setattr("fastai_training.learning._cpu_bf16", lambda: has)
+    assert choose_precision("auto", torch.device("cpu"), frozen=frozen) == expected
+
+
+def test_the_body_is_run_in_bf16_while_it_is_frozen(data, tmp_path, monkeypatch):
+    from fastai_training.resume import Checkpointer
+
+    seen = []
+
+    def look(self):
+        if self.training and self.iter == 0:
+            seen.append(hasattr(self.learn, "cpu_b_float16"))
+
+    monkeypatch.setattr("fastai_training.learning._cpu_bf16", lambda: "vector")
+    monkeypatch.setattr(Checkpointer, "after_pred", look, raising=False)
+    result = run(data, tmp_path, precision="auto", epochs=1)
+    assert result.precision == "bf16, fp32"
+    assert seen == [True, False]
+
+
+def test_bf16_learns_what_fp32_learns(data, tmp_path):
+    results = [run(data, tmp_path / name, precision=name, epochs=6, lr=0.01) for name in ("fp32", "bf16")]
+    losses = [result.history[-1]["train_loss"] for result in results]
+    assert losses[0] < 0.8 * results[0].history[0]["train_loss"]
+    assert losses[1] == pytest.approx(losses[0], rel=0.15)

@@ -77,7 +77,7 @@ class HyperParameters:
     )
     precision: str = _parameter(
         "auto",
-        "arithmetic of training; `auto` is fp16 on CUDA, bf16 on a CPU that has it, else fp32",
+        "arithmetic of training; `auto` is fp16 on CUDA, bf16 where a CPU is faster with it, else fp32",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
     serving_precision: str = _parameter(
