@@ -175,6 +175,7 @@ def test_two_hosts_train_the_built_in_program(
         assert job.failure is None
     assert load_model(jobs[0].model).vocab == ["Abyssinian", "Bengal"]
     assert not list(jobs[1].model.iterdir())  # the first host alone writes
+    assert "2 processes agree on the weights" in jobs[0].log
 
 
 @builtin
