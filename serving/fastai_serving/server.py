@@ -109,6 +109,9 @@ def configuration(settings: Settings, model: Path, state: Path, plugin: bool) ->
         # Off the hot path: nothing reads the metrics that it would write every minute.
         "metric_time_interval": "86400",
     }
+    if "PYTHONPATH" not in os.environ:
+        # Else MMS puts the model folder there, before Python's own modules.
+        keys["blacklist_env_vars"] = "PYTHONPATH"
     if plugin:
         # The plug-in binds the one address itself, and loads the models.
         return keys | {"inference_address": "http://0.0.0.0:8080", "management_address": "http://0.0.0.0:8080"}

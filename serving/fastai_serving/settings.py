@@ -19,8 +19,6 @@ from fastai_serving.answers import JSON, RequestError, choose_format
 
 MB = 1024 * 1024
 DEFAULT_PORT = 8080
-#: MMS refuses any port that is not a signed 16-bit number.
-HIGHEST_PORT = 32766
 DEFAULT_TIMEOUT_SECONDS = 60
 #: sagemaker-inference's.
 DEFAULT_STARTUP_SECONDS = 600
@@ -160,7 +158,7 @@ class Settings:
         credentials = _word(environment, CREDENTIALS_ENV, "auto", ("auto", "true", "false"))
         WorkerSettings.from_environment(environment)
         return cls(
-            port=_integer(environment, parameters.BIND_TO_PORT_ENV, DEFAULT_PORT, 1, HIGHEST_PORT),
+            port=_integer(environment, parameters.BIND_TO_PORT_ENV, DEFAULT_PORT, 1, 65535),
             workers=workers,
             threads=max(1, cores // workers),
             gpus=gpus,

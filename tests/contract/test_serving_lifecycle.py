@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -90,6 +92,14 @@ def test_a_damaged_program_ends_the_container(start_endpoint, model: Path):
     assert "the model could not be loaded" in last_line(endpoint)
 
 
+def test_files_of_a_model_never_stand_in_for_modules(start_endpoint, model: Path, pets: Path):
+    for name in ("json", "logging", "numpy", "mms", "fastai_serving", "sitecustomize", "utils"):
+        (model / f"{name}.py").write_text(f"raise RuntimeError('the model's {name}.py was imported')")
+    endpoint = start_endpoint(model)
+    assert endpoint.invoke((pets / "Bengal_101.jpg").read_bytes()).json()["class"] == "Bengal"
+    assert "was imported" not in endpoint.log()
+
+
 def test_a_jvm_that_dies_at_start_ends_the_container_at_once(start_endpoint, pets_job: Job):
     begin = time.monotonic()
     endpoint = start_endpoint(
@@ -157,6 +167,28 @@ def test_every_request_in_flight_is_answered_on_sigterm(start_endpoint, pets_job
     assert len(accepted) > 30
     assert [result for result in accepted if result.status != 200] == []
     assert not load.wrong(expected)
+
+
+def test_clients_that_went_away_hold_up_nothing(start_endpoint, pets_job: Job, pets: Path):
+    endpoint = start_endpoint(pets_job.model)
+    body = (pets / "Bengal_101.jpg").read_bytes()
+    head = f"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+    address = urlsplit(direct(endpoint))
+    for sent in (
+        b"POST /invo",
+        head.encode(),
+        head.encode() + body[:9000],
+        head.encode() + body,
+        (head.encode() + body) * 3,
+    ):
+        for _ in range(8):
+            with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+                connection.sendall(sent)
+    assert endpoint.invoke(body).json()["class"] == "Bengal"
+    begin = time.monotonic()
+    endpoint.container.kill("SIGTERM")
+    assert exit_code(endpoint) == 0
+    assert time.monotonic() - begin < 8
 
 
 def test_a_slow_request_is_answered_before_the_end(start_endpoint, model: Path):

@@ -20,6 +20,12 @@ MANY = 20
 MEMORY = {"mem_limit": "1g", "memswap_limit": "1g"}
 ROOM_MB = "110"
 
+SCRIPTS = {
+    "scripted": "def model_fn(d): return lambda data: data.upper()\ndef input_fn(data, kind): return data.decode()\n",
+    "hungry": "def model_fn(d): return b'x' * 3_000_000_000\ndef predict_fn(data, model): return 1\n",
+    "rude": "import sys\nsys.exit('not today')\n",
+}
+
 
 @pytest.fixture(scope="module")
 def store(pets_job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -30,6 +36,9 @@ def store(pets_job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder.parent.mkdir()
         shutil.copytree(pets_job.model, folder, copy_function=os.link)
     (root / "broken" / "model").mkdir(parents=True)
+    for name, script in SCRIPTS.items():
+        (root / name / "model" / "code").mkdir(parents=True)
+        (root / name / "model" / "code" / "inference.py").write_text(script)
     root.chmod(0o755)
     return root
 
@@ -179,3 +188,25 @@ def test_what_a_model_has_taken_is_answered_before_it_goes(multi: Endpoint, pets
     for thread in clients:
         thread.join()
     assert set(statuses) == {200, 404}
+
+
+def test_models_with_scripts_of_their_own(multi: Endpoint, pets: Path):
+    assert load(multi, "scripted").status_code == 200
+    assert load(multi, "m04").status_code == 200
+    assert invoke(multi, "scripted", b"abc").text == "ABC"
+    assert invoke(multi, "m04", (pets / "Bengal_101.jpg").read_bytes()).json()["class"] == "Bengal"
+    refused = load(multi, "rude")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (500, "load_failed")
+    assert "not today" in refused.json()["error"]["message"]
+    for name in ("scripted", "m04"):
+        assert unload(multi, name).status_code == 200
+
+
+def test_a_model_that_memory_is_too_short_for_is_507_and_the_others_live(multi: Endpoint, pets: Path):
+    assert load(multi, "m05").status_code == 200
+    refused = load(multi, "hungry")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (507, "out_of_memory")
+    assert names(multi) == (["m05"], None)
+    assert invoke(multi, "m05", (pets / "Bengal_101.jpg").read_bytes()).status_code == 200
+    assert unload(multi, "m05").status_code == 200
+    assert memory(multi, "Pss") < 400e6
