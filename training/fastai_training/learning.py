@@ -94,7 +94,6 @@ def _callbacks(precision: str, device: torch.device, pretrained: bool, progress:
 def _find_rate(learner: Any) -> float:
     with learner.no_bar(), learner.no_logging():
         found = learner.lr_find(suggest_funcs=(valley,), show_plot=False).valley
-    print(f"learning rate found: {found:.2e}", flush=True)
     return float(found)
 
 
@@ -196,7 +195,13 @@ def fit(
     resumed = _read(checkpoints, identity, processes)
     if parameters.pretrained:
         learner.freeze()
-    rate = resumed["rate"] if resumed else _find_rate(learner) if parameters.lr == "auto" else float(parameters.lr)
+    if resumed:
+        rate = resumed["rate"]
+    elif parameters.lr == "auto":
+        rate = processes.from_main(_find_rate(learner))
+        say(f"learning rate found: {rate:.2e}", flush=True)
+    else:
+        rate = float(parameters.lr)
     phases = _phases(parameters, rate, device)
     progress = Progress(sum(phase.epochs for phase in phases), shown=processes.is_main, processes=processes.world)
     checkpointer = Checkpointer(
