@@ -23,7 +23,7 @@ from fastai_training.callbacks import CpuBFloat16, FrozenStatistics, Progress, S
 from fastai_training.checkpoints import CheckpointError, check_identity, data_digest, read_newest, run_identity
 from fastai_training.distributed import DataParallel, weights_digest
 from fastai_training.hyperparameters import HyperParameterError, HyperParameters
-from fastai_training.labels import Example
+from fastai_training.labels import DataError, Example
 from fastai_training.loaders import build_loaders, worker_count
 from fastai_training.models import build_classifier
 from fastai_training.processes import Processes
@@ -191,7 +191,13 @@ def fit(
         )
     )
     processes.start(device)
-    identity = run_identity(parameters, data_digest(data_root, train, valid), classifier.weights, processes.world)
+    digest = data_digest(data_root, train, valid)
+    if len(set(processes.gather(digest))) > 1:
+        raise DataError(
+            "the hosts hold different pictures; give every host all of them (S3DataDistributionType=FullyReplicated): "
+            "each takes its share of an epoch by itself"
+        )
+    identity = run_identity(parameters, digest, classifier.weights, processes.world)
     resumed = _read(checkpoints, identity, processes)
     if parameters.pretrained:
         learner.freeze()
