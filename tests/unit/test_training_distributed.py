@@ -133,6 +133,17 @@ def test_when_one_dies_the_other_ends_with_a_reason(data, tmp_path):
     assert "another process or host of this job ended" in failure
 
 
+def test_hosts_with_different_pictures_are_told(data, tmp_path):
+    folders = [host(tmp_path / f"algo-{rank + 1}", data) for rank in range(2)]
+    (folders[1] / "input" / "data" / "training" / "red_1.jpg").unlink()
+    port = free_port()
+    processes = [start(folder, rank, 2, port) for rank, folder in enumerate(folders)]
+    logs = [process.communicate(timeout=100)[0] for process in processes]
+    assert [process.returncode for process in processes] == [1, 1], logs
+    for folder in folders:
+        assert "FullyReplicated" in (folder / "output" / "failure").read_text()
+
+
 def test_torchruns_variables_are_read():
     environment = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
     assert Processes.from_environment(environment) == Processes(5, 8, 1, 4)

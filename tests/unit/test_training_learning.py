@@ -144,6 +144,19 @@ def test_a_frozen_body_gets_no_gradient_and_keeps_its_batch_norm(data, tmp_path,
     assert torch.equal(trained["0.model.bn1.running_mean"], start["bn1.running_mean"])
 
 
+def test_the_rate_that_was_found_is_kept_when_a_run_goes_on(data, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(data, tmp_path, StopAfter(3), lr="auto")
+    assert "learning rate found: " in capsys.readouterr().out
+    from fastai_training.checkpoints import read_checkpoint
+
+    rate = read_checkpoint(list_checkpoints(tmp_path)[0])["rate"]
+    assert 1e-7 < rate < 10
+    run(data, tmp_path, lr="auto")
+    assert "learning rate found" not in capsys.readouterr().out
+    assert read_checkpoint(list_checkpoints(tmp_path)[0])["rate"] == rate
+
+
 def test_from_scratch_everything_is_trained_in_one_phase(data, tmp_path):
     result = run(data, tmp_path, pretrained=False, epochs=1)
     assert result.weights is None

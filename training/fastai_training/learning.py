@@ -23,7 +23,7 @@ from fastai_training.callbacks import CpuBFloat16, FrozenStatistics, Progress, S
 from fastai_training.checkpoints import CheckpointError, check_identity, data_digest, read_newest, run_identity
 from fastai_training.distributed import DataParallel, weights_digest
 from fastai_training.hyperparameters import HyperParameterError, HyperParameters
-from fastai_training.labels import Example
+from fastai_training.labels import DataError, Example
 from fastai_training.loaders import build_loaders, worker_count
 from fastai_training.models import build_classifier
 from fastai_training.processes import Processes
@@ -94,7 +94,6 @@ def _callbacks(precision: str, device: torch.device, pretrained: bool, progress:
 def _find_rate(learner: Any) -> float:
     with learner.no_bar(), learner.no_logging():
         found = learner.lr_find(suggest_funcs=(valley,), show_plot=False).valley
-    print(f"learning rate found: {found:.2e}", flush=True)
     return float(found)
 
 
@@ -192,11 +191,23 @@ def fit(
         )
     )
     processes.start(device)
-    identity = run_identity(parameters, data_digest(data_root, train, valid), classifier.weights, processes.world)
+    digest = data_digest(data_root, train, valid)
+    if len(set(processes.gather(digest))) > 1:
+        raise DataError(
+            "the hosts hold different pictures; give every host all of them (S3DataDistributionType=FullyReplicated): "
+            "each takes its share of an epoch by itself"
+        )
+    identity = run_identity(parameters, digest, classifier.weights, processes.world)
     resumed = _read(checkpoints, identity, processes)
     if parameters.pretrained:
         learner.freeze()
-    rate = resumed["rate"] if resumed else _find_rate(learner) if parameters.lr == "auto" else float(parameters.lr)
+    if resumed:
+        rate = resumed["rate"]
+    elif parameters.lr == "auto":
+        rate = processes.from_main(_find_rate(learner))
+        say(f"learning rate found: {rate:.2e}", flush=True)
+    else:
+        rate = float(parameters.lr)
     phases = _phases(parameters, rate, device)
     progress = Progress(sum(phase.epochs for phase in phases), shown=processes.is_main, processes=processes.world)
     checkpointer = Checkpointer(
