@@ -82,7 +82,7 @@ class HyperParameters:
     )
     serving_precision: str = _parameter(
         "auto",
-        "arithmetic of the CPU program; `auto` takes the fastest within half a point of fp32's error and with its answers",
+        "arithmetic of the CPU program; `auto` takes the fastest with fp32's answers, half a point of error at most above",
         choices=("auto", "fp32", "bf16", "int8"),
     )
     label_from: str = _parameter(

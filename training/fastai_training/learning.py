@@ -296,6 +296,6 @@ def _run(
             if device.type == "cpu" and phase.precision == "bf16":
                 learner.add_cb(CpuBFloat16())
             checkpointer.begin(number, epochs_before, here)
-            if learner.start_epoch < phase.epochs:
+            if learner.first_epoch < phase.epochs:
                 learner.fit_one_cycle(phase.epochs, phase.rates, **phase.options)
         epochs_before += phase.epochs

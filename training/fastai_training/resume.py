@@ -35,12 +35,12 @@ class Position:
 
 
 class ResumableLearner(Learner):
-    """A Learner whose next fit starts with epoch ``start_epoch``, its loader's ``start``-th batch first."""
+    """A Learner whose next fit starts with epoch ``first_epoch``, its loader's ``start``-th batch first."""
 
-    start_epoch = 0
+    first_epoch = 0
 
     def _do_fit(self) -> None:
-        for epoch in range(self.start_epoch, self.n_epoch):
+        for epoch in range(self.first_epoch, self.n_epoch):
             self.epoch = epoch
             self._with_events(self._do_epoch, "epoch", CancelEpochException)
 
@@ -96,7 +96,7 @@ class Checkpointer(Callback):
         self.epochs_before, self.resumed = epochs_before, resumed
         before = Position(**resumed["position"]) if resumed else Position(phase, total=self.position.total)
         self.position = before
-        self.learn.start_epoch = before.epoch
+        self.learn.first_epoch = before.epoch
 
     def before_fit(self) -> None:
         if self.resumed is None:
