@@ -82,7 +82,7 @@ class HyperParameters:
     )
     serving_precision: str = _parameter(
         "auto",
-        "arithmetic of the CPU program; `auto` takes the fastest with fp32's answers, half a point of error at most above",
+        "arithmetic of the CPU program; `auto`: the fastest with fp32's answers, within half a point of its error",
         choices=("auto", "fp32", "bf16", "int8"),
     )
     label_from: str = _parameter(
