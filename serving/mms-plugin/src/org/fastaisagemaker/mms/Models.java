@@ -8,6 +8,7 @@ import com.amazonaws.ml.mms.wlm.WorkerState;
 import com.amazonaws.ml.mms.wlm.WorkerThread;
 import io.netty.channel.embedded.EmbeddedChannel;
 import io.netty.handler.codec.http.HttpResponseStatus;
+import java.io.File;
 import java.io.IOException;
 import java.lang.reflect.Field;
 import java.nio.charset.StandardCharsets;
@@ -79,7 +80,10 @@ final class Models {
             return false;
         }
         List<ProcessHandle> processes = new ArrayList<>();
+        List<String> channels = new ArrayList<>();
         for (WorkerThread worker : ModelManager.getInstance().getWorkers(name)) {
+            String id = String.valueOf(worker.getWorkerId());
+            channels.add(id.substring(id.lastIndexOf('-') + 1));
             if (worker.getPid() > 0) {
                 ProcessHandle.of(worker.getPid()).ifPresent(processes::add);
             }
@@ -102,7 +106,21 @@ final class Models {
                 LOGGER.debug("process {}", process.pid(), e);
             }
         }
+        removePipes(channels);
         return true;
+    }
+
+    /** A worker that is killed leaves the two pipes behind that its output went through. */
+    private static void removePipes(List<String> channels) {
+        File[] files = new File(Settings.STATE).listFiles();
+        for (File file : files == null ? new File[0] : files) {
+            for (String channel : channels) {
+                boolean pipe = file.getName().endsWith(channel + "-stdout") || file.getName().endsWith(channel + "-stderr");
+                if (pipe && !file.delete()) {
+                    LOGGER.debug("{} is still there", file);
+                }
+            }
+        }
     }
 
     /** How many workers of a model can answer now. */
