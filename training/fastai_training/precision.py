@@ -21,6 +21,8 @@ from fastai_training.labels import Example
 
 #: ``auto`` takes no program whose error rate is more than this above that of fp32 (0.005 is half a percentage point).
 TOLERANCE = 0.005
+#: Nor one that gives another class than fp32 to more than one picture in a hundred: equally many errors can be others.
+AGREEMENT = 0.99
 #: Pictures that int8's ranges are measured on, and at most so many of the validation split that programs are scored on.
 CALIBRATION_PICTURES, SCORED_PICTURES = 256, 2000
 #: Serving batches about so many; speed is that of one thread, which is what a serving worker has.
@@ -98,13 +100,13 @@ def _classes(programs: dict[str, Any], items: list[Example], size: int) -> dict[
 
 
 def choose(scores: list[Score], asked: str) -> Score:
-    """``asked``, or for auto the fastest whose error rate is at most TOLERANCE above fp32's."""
+    """``asked``, or for auto the fastest that answers nearly as fp32 does (TOLERANCE, AGREEMENT)."""
     by_name = {score.precision: score for score in scores}
     if asked != "auto":
         return by_name[asked]
     limit = by_name[FP32].error_rate + TOLERANCE
     # Rounding must not decide: 0.125 + 0.005 is a hair less than 0.13 in binary.
-    good = [score for score in scores if score.error_rate <= limit + 1e-9]
+    good = [score for score in scores if score.error_rate <= limit + 1e-9 and score.agreement >= AGREEMENT]
     return min(good, key=lambda score: score.milliseconds)
 
 
