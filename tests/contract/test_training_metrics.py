@@ -64,5 +64,6 @@ def test_the_served_program_is_within_half_a_point_of_fp32(pets_job: Job):
     chosen = scores[program["precision"]]
     assert {"fp32", "int8"} <= set(scores)
     assert chosen["error_rate"] <= scores["fp32"]["error_rate"] + 0.005 + 1e-9
+    assert chosen["agreement"] >= 0.99
     assert chosen["milliseconds"] <= scores["fp32"]["milliseconds"]
     assert program["inference_precision_hint"] == chosen["hint"]

