@@ -66,6 +66,13 @@ def test_torchvision_imports_in_any_script(engine):
     assert run(engine, TRAINING_IMAGE, "python3", "-c", script).strip()
 
 
+def test_sagemaker_inference_imports_whole(engine):
+    # A fresh installation of it fails on pkg_resources (CONTRACT, section 2). The serving image leaves out scipy, and
+    # with it the toolkit's own server, which ours stands in for.
+    script = "from sagemaker_inference import model_server; print(model_server.__name__)"
+    assert run(engine, TRAINING_IMAGE, "python3", "-W", "ignore", "-c", script) == "sagemaker_inference.model_server\n"
+
+
 @pytest.mark.parametrize(
     ("command", "code"),
     [(["sh", "-c", "exit 7"], 7), (["no-such-command"], 127), (["/etc"], 126), (["sh", "-c", "kill -TERM $$"], 143)],

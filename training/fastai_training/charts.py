@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 #: With more classes than this, numbers in the cells of a confusion matrix can't be read.
@@ -16,8 +17,9 @@ TILE = 160
 
 
 def _png(figure: Figure) -> bytes:
-    for text in figure.findobj(lambda artist: hasattr(artist, "set_parse_math")):
-        text.set_parse_math(False)  # a class may be called $x$
+    for text in figure.findobj(Text):
+        if isinstance(text, Text):
+            text.set_parse_math(False)  # a class may be called $x$
     buffer = io.BytesIO()
     # No date and no version in it: the same run gives the same bytes.
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
