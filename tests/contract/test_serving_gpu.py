@@ -17,21 +17,28 @@ COMPARE = """
 import json, sys
 from pathlib import Path
 import numpy as np
+import torch
+from fastai.vision.all import load_learner
 from fastai_container.model_folder import load_model
 from fastai_container.pictures import model_input
 from fastai_serving.runtime import CpuRuntime, TorchRuntime
 folder = Path("/opt/ml/model")
 model = load_model(folder)
 pictures = np.stack([model_input(Path("/pets", name), model.image_size) for name in sys.argv[1:]])
-openvino = CpuRuntime(folder, 2).predict(pictures)
-torch = TorchRuntime(folder, "cpu", 2).predict(pictures)
+learner = load_learner(folder / "export.pkl", cpu=True)
+with torch.no_grad():
+    batch = torch.tensor(pictures).permute(0, 3, 1, 2) / 255
+    batch = (batch - torch.tensor(model.mean).view(1, 3, 1, 1)) / torch.tensor(model.std).view(1, 3, 1, 1)
+    network = learner.model.eval()(batch).softmax(1).numpy()
+openvino = CpuRuntime(folder, 2, model.program["inference_precision_hint"]).predict(pictures)
+whole = TorchRuntime(folder, "cpu", 2).predict(pictures)
 half = TorchRuntime(folder, "cpu", 2, half=True).predict(pictures)
-print(json.dumps([float(abs(torch - openvino).max()), float(abs(half - torch).mean()),
-                  int((torch.argmax(1) != openvino.argmax(1)).sum()), len(torch)]))
+print(json.dumps([float(abs(whole - network).max()), float(abs(half - whole).mean()),
+                  int((whole.argmax(1) != openvino.argmax(1)).sum()), len(whole)]))
 """
 
 
-def test_the_two_programs_of_a_model_agree(engine: docker.DockerClient, pets_job: Job, pets: Path):
+def test_the_program_for_gpus_is_the_network_that_was_trained(engine: docker.DockerClient, pets_job: Job, pets: Path):
     volumes = {str(pets): {"bind": "/pets", "mode": "ro"}, str(pets_job.model): {"bind": "/opt/ml/model", "mode": "ro"}}
     output = engine.containers.run(
         TRAINING_IMAGE,
@@ -42,6 +49,7 @@ def test_the_two_programs_of_a_model_agree(engine: docker.DockerClient, pets_job
     )
     largest, half, different, count = json.loads(output.decode().strip().splitlines()[-1])
     assert count == 24
+    assert largest < 0.001
+    # The program for CPUs may be a quantized one: it gives the same classes.
     assert different == 0
-    assert largest < 0.02
     assert half < 0.02
