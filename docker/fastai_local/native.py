@@ -75,13 +75,13 @@ def ensure_environment(settings: Settings, extras: Sequence[str] = RUN_EXTRAS) -
         return venv_python(settings)
     stamp = venv_folder(settings) / "fastai-sagemaker.json"
     stamp.unlink(missing_ok=True)
-    _create(settings)
+    _create(venv_folder(settings))
     say(f"set-up: installing {', '.join(wanted)} into {_shown(venv_folder(settings))}")
     if "training" in wanted:
         install_torch(settings)
     requirement = f"{settings.root}[{','.join(wanted)}]"
     locked = [f"{name}=={version}" for name in ("torchvision",) if (version := locked_version(name, settings.root))]
-    if not _pip(settings, "--editable", requirement, *(locked if "training" in wanted else [])):
+    if not _pip(settings, venv_python(settings), "--editable", requirement, *(locked if "training" in wanted else [])):
         raise LocalError(
             "the packages could not be installed: pip's last lines above say why (no network? no C compiler? "
             "`make doctor` checks this machine)"
@@ -94,9 +94,25 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _create(settings: Settings) -> None:
-    folder = venv_folder(settings)
-    if capture([venv_python(settings), "-c", "import pip"]).ok:
+def ensure_side_environment(settings: Settings, name: str, requirements: Path) -> Path:
+    """Makes or updates build/``name``, an environment beside ours for what can't share it (another SDK, a peer to
+    measure), from a requirements file; returns its Python. Raises LocalError."""
+    folder = settings.build / name
+    python, stamp = folder / "bin" / "python", folder / "fastai-sagemaker.txt"
+    wanted = hashlib.sha256(requirements.read_bytes() + f"{folder} {sys.version}".encode()).hexdigest()
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted and capture([python, "-c", ""]).ok:
+        return python
+    stamp.unlink(missing_ok=True)
+    _create(folder)
+    say(f"set-up: installing {_shown(requirements)} into {_shown(folder)}")
+    if not _pip(settings, python, "--requirement", str(requirements)):
+        raise LocalError(f"{_shown(requirements)} could not be installed: pip's last lines above say why (no network?)")
+    stamp.write_text(wanted, encoding="utf-8")
+    return python
+
+
+def _create(folder: Path) -> None:
+    if capture([folder / "bin" / "python", "-c", "import pip"]).ok:
         return
     shutil.rmtree(folder, ignore_errors=True)  # half made, or its Python is gone
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -107,8 +123,8 @@ def _create(settings: Settings) -> None:
         raise LocalError(f"python3 -m venv failed ({reason}): the module venv is needed ({GET_VENV})")
 
 
-def _pip(settings: Settings, *requirements: str) -> bool:
-    return stream([venv_python(settings), "-m", "pip", "install", *PIP_OPTIONS, *requirements], cwd=settings.root) == 0
+def _pip(settings: Settings, python: Path, *requirements: str) -> bool:
+    return stream([python, "-m", "pip", "install", *PIP_OPTIONS, *requirements], cwd=settings.root) == 0
 
 
 def install_torch(settings: Settings) -> None:
@@ -140,7 +156,7 @@ def install_torch(settings: Settings) -> None:
     say(f"set-up: torch {version} from PyTorch's index of CPU builds")
     both = [f"torch=={version}", *([f"torchvision=={vision}"] if vision else [])]
     uv = ["uv", "pip", "install", "--quiet", "--python", str(python), "--torch-backend=cpu", *both]
-    if _pip(settings, "uv") and stream([python, "-m", *uv], env=_uv_environment()) == 0:
+    if _pip(settings, python, "uv") and stream([python, "-m", *uv], env=_uv_environment()) == 0:
         return
     warn("PyTorch's index of CPU builds can't be reached: taking torch's CUDA build, several GB")
 

@@ -127,3 +127,22 @@ def test_the_fingerprint_is_this_pythons(settings: Settings, monkeypatch) -> Non
     assert before == subject.fingerprint(settings)
     monkeypatch.setattr(sys, "version", "3.99")
     assert before != subject.fingerprint(settings)
+
+
+def test_a_side_environment_is_made_once_and_again_for_other_requirements(settings: Settings, installs, monkeypatch):
+    made = settings.build / "sdk2" / "bin" / "python"
+    monkeypatch.setattr(subject, "venv_python", lambda _: made)  # what the fixture's venv module creates
+    requirements = settings.root / "requirements.txt"
+    requirements.write_text("sagemaker<3\n")
+    assert subject.ensure_side_environment(settings, "sdk2", requirements) == made
+    assert installs[-1][-2:] == ["--requirement", str(requirements)]
+    installs.clear()
+    subject.ensure_side_environment(settings, "sdk2", requirements)
+    assert installs == []
+    requirements.write_text("sagemaker<4\n")
+    subject.ensure_side_environment(settings, "sdk2", requirements)
+    assert len(installs) == 1
+    monkeypatch.setattr(subject, "stream", lambda *_, **__: 1)
+    requirements.write_text("sagemaker<5\n")
+    with pytest.raises(LocalError, match=r"requirements\.txt could not be installed"):
+        subject.ensure_side_environment(settings, "sdk2", requirements)
