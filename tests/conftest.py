@@ -6,9 +6,12 @@ REQUIRE_PETS=1 and REQUIRE_ENGINE=1 (CI sets both) turn such a skip into a failu
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.aws import FakeAws, fake_aws_server
 
 # Before anything imports torch: threads that spin while they wait slow down whatever shares their cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -35,3 +38,10 @@ def pets() -> Path:
             "REQUIRE_PETS",
         )
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def fake_aws() -> Iterator[FakeAws]:
+    """moto's server, for as long as the tests run."""
+    with fake_aws_server() as server:
+        yield server
