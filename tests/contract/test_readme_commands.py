@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.readme import commands
 
 pytestmark = [pytest.mark.engine, pytest.mark.pets]
 
+#: What `make serve` and `make demo` call their containers.
+ENDPOINT = "fastai-sagemaker-serving-"
 BREEDS = ("Bengal", "pug", "shiba_inu")
 
 
@@ -77,8 +80,10 @@ def test_every_command_works_as_typed(engine: docker.DockerClient, clone: Path, 
     demo = json.loads(answers["make demo"].strip().splitlines()[-1])
     assert demo["class"].startswith("digit_")
     assert 0 < demo["confidence"] <= 1
-    ours = [container.name for container in engine.containers.list(all=True)]
-    assert not [name for name in ours if name == "pets" or name.startswith("fastai-sagemaker-serving-")], "left there"
+    deadline = time.monotonic() + 20  # the engine removes a container of `run --rm` after `stop` has returned
+    while left := [c.name for c in engine.containers.list(all=True) if c.name == "pets" or c.name.startswith(ENDPOINT)]:
+        assert time.monotonic() < deadline, f"left there: {left}"
+        time.sleep(0.2)
     assert {"predict", "local-mode", "push"} <= set(answers["make #"].replace("make ", " ").split())
     for name in ("make predict", "curl -sS"):
         answer = json.loads(answers[name].strip().splitlines()[-1])
