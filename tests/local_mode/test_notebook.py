@@ -1,0 +1,141 @@
+"""examples/pets.ipynb from top to bottom: in the SDK's local mode on a real engine, and against moto's stand-in for AWS."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import docker
+import nbformat
+import pytest
+
+from fastai_local.endpoint import free_port
+from tests.aws import ACCOUNT, REGION, FakeAws
+from tests.conftest import ROOT
+from tests.contract.conftest import SERVING_IMAGE, TRAINING_IMAGE
+
+NOTEBOOK = ROOT / "examples" / "pets.ipynb"
+BREEDS = ("Abyssinian", "Bengal", "american_bulldog")
+PICTURES = 20
+#: Run in the SDK's environment: what was executed is kept, also when a cell fails.
+EXECUTE = """
+import sys, nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read(sys.argv[1], 4)
+try:
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": sys.argv[2]}}).execute()
+finally:
+    nbformat.write(notebook, sys.argv[1])
+"""
+#: Addresses, credentials and roles of the machine, which no test may use.
+OWN = ("AWS_", "BOTO_", "SAGEMAKER_")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, pets: Path) -> Path:
+    """What the notebook needs of a checkout, and a few pictures in ``pictures``; the notebook writes beside them."""
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "training").mkdir()
+    shutil.copy(ROOT / "training" / "pets.py", tmp_path / "training")
+    folder = tmp_path / "pictures" / "images"
+    folder.mkdir(parents=True)
+    for breed in BREEDS:
+        for path in sorted(pets.glob(f"{breed}_*.jpg"))[:PICTURES]:
+            shutil.copy(path, folder)
+    return tmp_path
+
+
+def execute(
+    python: Path, checkout: Path, parameters: Mapping[str, Any], environment: Mapping[str, str]
+) -> nbformat.NotebookNode:
+    """The executed notebook, with ``parameters`` in a cell after the one tagged so (as papermill does it)."""
+    notebook = nbformat.read(NOTEBOOK, 4)
+    [place] = [n for n, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", ())]
+    source = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
+    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(source))
+    path = checkout / "examples" / "executed.ipynb"
+    nbformat.write(notebook, path)
+    own = {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
+    done = subprocess.run(
+        [python, "-c", EXECUTE, path, path.parent],
+        env=own | dict(environment) | {"HOME": str(checkout)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    executed = nbformat.read(path, 4)
+    assert done.returncode == 0, done.stderr[-6000:] + printed(executed)[-6000:]
+    unrun = [cell.source for cell in executed.cells if cell.cell_type == "code" and cell.execution_count is None]
+    assert not unrun
+    return executed
+
+
+def printed(notebook: nbformat.NotebookNode) -> str:
+    return "".join(printed_by(cell) for cell in notebook.cells if cell.cell_type == "code")
+
+
+def printed_by(cell: nbformat.NotebookNode) -> str:
+    return "".join(output.text for output in cell.outputs if output.output_type == "stream")
+
+
+def cell_with(notebook: nbformat.NotebookNode, text: str) -> nbformat.NotebookNode:
+    [cell] = [cell for cell in notebook.cells if cell.cell_type == "code" and text in cell.source]
+    return cell
+
+
+@pytest.mark.engine
+@pytest.mark.pets
+def test_local_without_aws(engine: docker.DockerClient, sdk2_python: Path, checkout: Path):
+    port = free_port()
+    notebook = execute(
+        sdk2_python,
+        checkout,
+        {
+            "data_dir": str(checkout / "pictures"),
+            "pictures_per_breed": PICTURES,
+            "hyperparameters": {
+                "epochs": 1,
+                "unfrozen-epochs": 1,
+                "image-size": 64,
+                "batch-size": 16,
+                "lr": 0.01,
+                "model-arch": "efficientnet_lite0",
+            },
+            "training_image": TRAINING_IMAGE,
+            "serving_image": SERVING_IMAGE,
+            "port": port,
+        },
+        # no credentials, and a request to AWS would meet a closed door
+        {"AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"},
+    )
+
+    invoked = cell_with(notebook, "pets_predictor.predict(")
+    answers = re.findall(r"^(\w+)_\d+\.jpg: (\w+), ([\d.]+)%$", printed_by(invoked), re.MULTILINE)
+    assert len(answers) == 3, invoked.outputs
+    assert {shown for shown, _, _ in answers} == set(BREEDS)
+    for _, answer, confidence in answers:
+        assert answer in BREEDS
+        assert 100 / len(BREEDS) <= float(confidence) <= 100
+    pictures = [output for output in invoked.outputs if output.output_type == "display_data"]
+    assert len(pictures) == 3
+    assert all("image/png" in picture.data for picture in pictures)
+
+    fitted = cell_with(notebook, ".fit(")
+    assert "valid_loss=" in printed_by(fitted)
+    # three pictures are held out, and training was given the rest
+    assert f"{len(BREEDS) * PICTURES - 3} pictures of {len(BREEDS)} breeds" in printed(notebook)
+    assert not [container for container in engine.containers.list() if published(container, port)]
+
+
+def published(container: docker.models.containers.Container, port: int) -> bool:
+    return any(
+        binding["HostPort"] == str(port) for bindings in container.ports.values() for binding in bindings or ()
+    )
