@@ -3,13 +3,38 @@ below build/, and the tests run programs in it."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import docker
 import pytest
 
 from fastai_local.native import ensure_side_environment
 from fastai_local.settings import Settings
-from tests.conftest import ROOT
+from tests.aws import FakeAws
+from tests.conftest import ROOT, missing
+
+TRAINING_IMAGE = os.environ.get("TRAINING_IMAGE") or "fastai-sagemaker-training:cpu"
+SERVING_IMAGE = os.environ.get("SERVING_IMAGE") or "fastai-sagemaker-serving:cpu"
+BREEDS = ("Abyssinian", "beagle", "shiba_inu")
+#: A job of seconds.
+SMALL = {
+    "arch": "efficientnet_lite0",
+    "epochs": "1",
+    "freeze_epochs": "0",
+    "image_size": "64",
+    "batch_size": "8",
+    "serving_precision": "fp32",
+}
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +47,142 @@ def sdk2_python() -> Path:
 def sdk3_python() -> Path:
     """The Python of an environment with version 3 of the SDK."""
     return ensure_side_environment(Settings(), "sdk3", ROOT / "examples" / "requirements-sdk3.txt")
+
+
+@pytest.fixture(scope="session")
+def engine() -> docker.DockerClient:
+    """A Docker engine with both images, and Docker Compose as the SDKs want it."""
+    try:
+        client = docker.from_env(timeout=300)
+        client.ping()
+    except docker.errors.DockerException as error:
+        missing(f"no Docker engine answers ({error}); `make doctor` says how to get one", "REQUIRE_ENGINE")
+        raise  # not reached: missing() ends the test
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, text=True, check=False)
+    if not (plugin.returncode == 0 and "v2" in plugin.stdout) and not shutil.which("docker-compose"):
+        missing("local mode needs Docker Compose 2; `make engine` installs it", "REQUIRE_ENGINE")
+    for image in (TRAINING_IMAGE, SERVING_IMAGE):
+        try:
+            client.images.get(image)
+        except docker.errors.ImageNotFound:
+            missing(f"there is no image {image}; run `make build`", "REQUIRE_ENGINE")
+    return client
+
+
+@pytest.fixture(scope="session")
+def few_pets(pets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten pictures of each of three breeds."""
+    folder = tmp_path_factory.mktemp("few-pets")
+    breeds = defaultdict(list)
+    for path in sorted(pets.glob("*.jpg")):
+        breeds[re.sub(r"_\d+\.jpg$", "", path.name)].append(path)
+    for breed in BREEDS:
+        for path in breeds[breed][:10]:
+            shutil.copy(path, folder)
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def five_pictures(few_pets: Path) -> list[Path]:
+    return sorted(few_pets.glob("*.jpg"))[::6]
+
+
+@pytest.fixture(scope="session")
+def gateway(engine: docker.DockerClient) -> str:
+    """This machine's address as containers see it."""
+    return str(engine.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished program: what it wrote, and the folder for its temporary files (where local mode leaves models)."""
+
+    code: int
+    log: str
+    folder: Path
+
+    @property
+    def result(self) -> Any:
+        """The JSON of its last line."""
+        return json.loads(self.log.strip().splitlines()[-1])
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class LocalMode:
+    """Runs programs that use an SDK, in an environment without AWS, and knows what they leave."""
+
+    engine: docker.DockerClient
+    label: str
+    aws: Mapping[str, str]
+    make_folder: Callable[[str], Path]
+    folders: list[Path]
+
+    def run(self, python: Path, program: Path, *arguments: str, timeout: float = 300) -> Run:
+        folder = self.make_folder(program.stem)
+        self.folders.append(folder)
+        env = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
+        env |= {**self.aws, "TMPDIR": str(folder), "SAGEMAKER_SUPPRESS_V2_WARNING": "1", "PYTHONUNBUFFERED": "1"}
+        done = subprocess.run(
+            [str(python), str(program), *arguments],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout, folder)
+
+    def story(self, python: Path, stories: Path, name: str, **given: Any) -> Run:
+        """Runs one function of a file of stories; it must end well."""
+        given |= {
+            "port": free_port(),
+            "label": self.label,
+            "training_image": TRAINING_IMAGE,
+            "serving_image": SERVING_IMAGE,
+        }
+        run = self.run(python, stories, name, json.dumps(given, default=str))
+        assert run.code == 0, run.log
+        return run
+
+    def running(self) -> Sequence[str]:
+        """Containers of these tests that still run."""
+        return [one.name for one in self.engine.containers.list(filters={"label": self.label})]
+
+
+@pytest.fixture(scope="session")
+def local_mode(
+    engine: docker.DockerClient, fake_aws: FakeAws, gateway: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalMode]:
+    """Local mode with moto's server as AWS. Containers, network and folders that the SDKs leave are removed at the end."""
+    networks = {network.name for network in engine.networks.list()}
+    # The SDKs give their S3 address to the containers, so it must be one that both sides reach.
+    aws = fake_aws.environment(AWS_ENDPOINT_URL_S3=f"http://{gateway}:{fake_aws.port}")
+    mode = LocalMode(
+        engine, f"fastai-sagemaker.test=local-mode-{os.getpid()}", aws, tmp_path_factory.mktemp, folders=[]
+    )
+    yield mode
+    for container in engine.containers.list(all=True, filters={"label": mode.label}):
+        container.remove(force=True)
+    if "sagemaker-local" not in networks:
+        for network in engine.networks.list(names=["sagemaker-local"]):
+            network.reload()
+            if not network.containers:
+                network.remove()
+    for folder in mode.folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():  # not root, and a container's root wrote there
+            mount = {str(folder): {"bind": "/delete", "mode": "rw"}}
+            chmod = ["chmod", "-R", "a+rwX", "/delete"]
+            engine.containers.run(TRAINING_IMAGE, chmod, volumes=mount, remove=True, network_mode="none")
+            shutil.rmtree(folder)

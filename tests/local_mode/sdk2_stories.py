@@ -1,0 +1,139 @@
+"""What users do with version 2 of the SDK, one function each. Runs in the SDK's own environment, as
+
+    python sdk2_stories.py STORY '{"argument": …}'
+
+and prints what came of it as JSON, last. test_sdk2.py says what that must be."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
+
+import boto3
+from local_mode_sdk2 import ROLE, ImagePredictor, local_session
+from sagemaker.estimator import Estimator
+from sagemaker.model import Model
+from sagemaker.pytorch import PyTorch, PyTorchModel
+
+Given = Mapping[str, Any]
+
+
+def session(given: Given, **local: Any) -> Any:
+    made = local_session(given["port"], labels=[given["label"]])
+    made.config = {"local": made.config["local"] | local}
+    return made
+
+
+def common(given: Given, of: Any) -> dict[str, Any]:
+    return {
+        "image_uri": given["training_image"],
+        "role": ROLE,
+        "instance_count": 1,
+        "instance_type": "local",
+        "sagemaker_session": of,
+    }
+
+
+def predict(model: Any, pictures: Sequence[str]) -> list[Any]:
+    """Deploys ``model``, sends the pictures, deletes the endpoint."""
+    predictor = model.deploy(initial_instance_count=1, instance_type="local", wait=False)
+    try:
+        return [predictor.predict(Path(picture).read_bytes()) for picture in pictures]
+    finally:
+        predictor.delete_endpoint()
+
+
+def script_on_s3(given: Given) -> Any:
+    """Data, script, model and output on S3: what `ml.…` does, but here. Then the model served by that script."""
+    here = session(given, local_code=False)
+    bucket = "fastai-local-mode"
+    here.s3_resource.create_bucket(
+        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": boto3.Session().region_name}
+    )
+    data = here.upload_data(given["data"], bucket=bucket, key_prefix="pets")
+    script = {"entry_point": "pets.py", "source_dir": given["source"]}
+    job = PyTorch(
+        **script,
+        **common(given, here),
+        output_path=f"s3://{bucket}/models",
+        code_location=f"s3://{bucket}/code",
+        hyperparameters=given["hyperparameters"],
+    )
+    job.fit(data)
+    stored = [item.key for item in here.s3_resource.Bucket(bucket).objects.all()]
+    model = PyTorchModel(
+        model_data=job.model_data,
+        image_uri=given["training_image"],
+        role=ROLE,
+        predictor_cls=ImagePredictor,
+        code_location=f"s3://{bucket}/code",
+        env={"AWS_ENDPOINT_URL_S3": here.s3_client.meta.endpoint_url, "AWS_REGION": here.boto_region_name},
+        sagemaker_session=here,
+        **script,
+    )
+    return {
+        "data": data,
+        "model_data": job.model_data,
+        "stored": [key for key in stored if not key.startswith("pets/")],
+        "answers": predict(model, given["pictures"]),
+    }
+
+
+def two_hosts(given: Given) -> Any:
+    """The built-in program on two hosts."""
+    job = Estimator(
+        **common(given, session(given)) | {"instance_count": 2},
+        hyperparameters=given["hyperparameters"],
+        metric_definitions=given["metric_definitions"],
+    )
+    job.fit({"training": f"file://{given['data']}"})
+    return {"model_data": job.model_data}
+
+
+def script_in_serving(given: Given) -> Any:
+    """A model folder of the built-in program, served by the serving image with a script of the user's own."""
+    model = PyTorchModel(
+        model_data=given["model_data"],
+        image_uri=given["serving_image"],
+        role=ROLE,
+        predictor_cls=ImagePredictor,
+        entry_point="inference.py",
+        source_dir=given["source"],
+        sagemaker_session=session(given),
+    )
+    return {"answers": predict(model, given["pictures"])}
+
+
+def transform(given: Given) -> Any:
+    """Batch transform of a folder of pictures."""
+    model = Model(
+        image_uri=given["serving_image"], model_data=given["model_data"], role=ROLE, sagemaker_session=session(given)
+    )
+    transformer = model.transformer(1, "local", output_path=f"file://{given['output']}", accept="application/json")
+    transformer.transform(f"file://{given['data']}", content_type="image/jpeg", wait=True)
+    return {}
+
+
+def fails(given: Given) -> Any:
+    """A job that can't work: what the SDK's user gets to see."""
+    job = Estimator(**common(given, session(given)), hyperparameters=given["hyperparameters"])
+    try:
+        job.fit({"training": f"file://{given['data']}"})
+    except RuntimeError as error:
+        return {"error": str(error)}
+    return {"error": None}
+
+
+if __name__ == "__main__":
+    logging.basicConfig()
+    stories: dict[str, Callable[[Given], Any]] = {
+        story.__name__: story for story in (script_on_s3, two_hosts, script_in_serving, transform, fails)
+    }
+    came_of_it = stories[sys.argv[1]](json.loads(sys.argv[2]))
+    print("\n" + json.dumps(came_of_it), flush=True)
