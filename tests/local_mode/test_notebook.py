@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,9 @@ import docker
 import nbformat
 import pytest
 
-from fastai_local.endpoint import free_port
 from tests.aws import ACCOUNT, REGION, FakeAws
 from tests.conftest import ROOT
-from tests.contract.conftest import SERVING_IMAGE, TRAINING_IMAGE
+from tests.local_mode.conftest import SERVING_IMAGE, TRAINING_IMAGE, free_port
 
 NOTEBOOK = ROOT / "examples" / "pets.ipynb"
 BREEDS = ("Abyssinian", "Bengal", "american_bulldog")
@@ -65,7 +64,7 @@ def execute(
     own = {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
     done = subprocess.run(
         [python, "-c", EXECUTE, path, path.parent],
-        env=own | dict(environment) | {"HOME": str(checkout)},
+        env=own | dict(environment) | {"HOME": str(checkout), "TMPDIR": str(checkout)},
         capture_output=True,
         text=True,
         check=False,
@@ -91,8 +90,18 @@ def cell_with(notebook: nbformat.NotebookNode, text: str) -> nbformat.NotebookNo
     return cell
 
 
+@pytest.fixture
+def left_containers(engine: docker.DockerClient, checkout: Path) -> Iterator[None]:
+    """The SDK leaves its containers, stopped; a failed cell leaves them running."""
+    yield
+    for container in engine.containers.list(all=True):
+        if container.labels.get("com.docker.compose.project.working_dir", "").startswith(str(checkout)):
+            container.remove(force=True)
+
+
 @pytest.mark.engine
 @pytest.mark.pets
+@pytest.mark.usefixtures("left_containers")
 def test_local_without_aws(engine: docker.DockerClient, sdk2_python: Path, checkout: Path):
     port = free_port()
     notebook = execute(
