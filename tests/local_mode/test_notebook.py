@@ -1,4 +1,4 @@
-"""examples/pets.ipynb from top to bottom: in the SDK's local mode on a real engine, and against moto's stand-in for AWS."""
+"""examples/pets.ipynb from top to bottom: in the SDK's local mode on a real engine, and against moto for AWS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,22 @@ def checkout(tmp_path: Path, pets: Path) -> Path:
 
 
 def execute(
-    python: Path, checkout: Path, parameters: Mapping[str, Any], environment: Mapping[str, str]
+    python: Path,
+    checkout: Path,
+    parameters: Mapping[str, Any],
+    environment: Mapping[str, str],
+    leave_out: Sequence[str] = (),
 ) -> nbformat.NotebookNode:
-    """The executed notebook, with ``parameters`` in a cell after the one tagged so (as papermill does it)."""
+    """The executed notebook, with ``parameters`` in a cell after the one tagged so (as papermill does it).
+
+    Cells that hold a text of ``leave_out`` are left out.
+    """
     notebook = nbformat.read(NOTEBOOK, 4)
     [place] = [n for n, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", ())]
     source = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(source))
+    for text in leave_out:
+        notebook.cells.remove(cell_with(notebook, text))
     path = checkout / "examples" / "executed.ipynb"
     nbformat.write(notebook, path)
     own = {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
@@ -145,6 +154,53 @@ def test_local_without_aws(engine: docker.DockerClient, sdk2_python: Path, check
 
 
 def published(container: docker.models.containers.Container, port: int) -> bool:
-    return any(
-        binding["HostPort"] == str(port) for bindings in container.ports.values() for binding in bindings or ()
+    return any(binding["HostPort"] == str(port) for bindings in container.ports.values() for binding in bindings or ())
+
+
+@pytest.mark.pets
+def test_one_variable_takes_it_to_sagemaker(sdk2_python: Path, checkout: Path, fake_aws: FakeAws):
+    """What the notebook asks of AWS. moto trains nothing and can't be sent a JPEG, so there is nobody to invoke."""
+    aws = boto3.Session("testing", "testing", region_name=REGION)
+    ecr, s3, sagemaker = (aws.client(name, endpoint_url=fake_aws.url) for name in ("ecr", "s3", "sagemaker"))
+    images = {
+        name: ecr.create_repository(repositoryName=f"fastai-sagemaker-{name}")["repository"]["repositoryUri"]
+        for name in ("training", "serving")
+    }
+    bucket, role = "pets-of-the-notebook", f"arn:aws:iam::{ACCOUNT}:role/for-the-notebook"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    parameters = {"data_dir": str(checkout / "pictures"), "pictures_per_breed": 3, "bucket": bucket, "role": role}
+    notebook = execute(
+        sdk2_python,
+        checkout,
+        {**parameters, "instance_type": "ml.g5.xlarge"},
+        fake_aws.environment(),
+        leave_out=("pets_predictor.predict(", "pets_predictor.delete_"),
     )
+    assert f"input spec: s3://{bucket}/fastai-pets/images" in printed(notebook)
+
+    stored = {entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]}
+    pictures = {name for name in stored if name.endswith(".jpg")}
+    assert len(pictures) == 3 * len(BREEDS)
+    assert all(name.startswith("fastai-pets/images/") for name in pictures)
+
+    [summary] = sagemaker.list_training_jobs()["TrainingJobSummaries"]
+    job = sagemaker.describe_training_job(TrainingJobName=summary["TrainingJobName"])
+    assert job["AlgorithmSpecification"]["TrainingImage"] == f"{images['training']}:gpu"
+    assert job["ResourceConfig"]["InstanceType"] == "ml.g5.xlarge"
+    assert job["RoleArn"] == role
+    [channel] = job["InputDataConfig"]
+    assert channel["DataSource"]["S3DataSource"]["S3Uri"] == f"s3://{bucket}/fastai-pets/images"
+    assert job["OutputDataConfig"]["S3OutputPath"].startswith(f"s3://{bucket}")
+    given = {name: json.loads(value) for name, value in job["HyperParameters"].items()}
+    assert given["sagemaker_program"] == "pets.py"
+    assert given["sagemaker_submit_directory"].removeprefix(f"s3://{bucket}/") in stored
+    assert given["image-size"] == 224
+
+    [endpoint] = sagemaker.list_endpoints()["Endpoints"]
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointName"])
+    [variant] = config["ProductionVariants"]
+    assert variant["InstanceType"] == "ml.c5.xlarge"
+    model = sagemaker.describe_model(ModelName=variant["ModelName"])
+    assert model["ExecutionRoleArn"] == role
+    assert model["PrimaryContainer"]["Image"] == f"{images['serving']}:cpu"
+    assert model["PrimaryContainer"]["ModelDataUrl"] == job["ModelArtifacts"]["S3ModelArtifacts"]
