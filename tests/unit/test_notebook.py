@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -47,6 +49,22 @@ def test_every_code_cell_compiles(notebook: nbformat.NotebookNode):
     assert sources
     for source in sources:
         compile(source, "cell", "exec")
+
+
+def test_version_3_of_the_sdk_is_told_where_to_go(notebook: nbformat.NotebookNode, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "3.27.0")
+    first = next(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    with pytest.raises(RuntimeError, match=r"version 2 of the SageMaker SDK, here is 3\.27\.0: .*local_mode_sdk3\.py"):
+        exec(first, {})
+
+
+def test_too_few_breeds_are_named(notebook: nbformat.NotebookNode, tmp_path: Path):
+    (tmp_path / "shiba_inu_1.jpg").touch()
+    (tmp_path / "Bengal_1.jpg").touch()
+    cell = next(cell.source for cell in notebook.cells if "held_out =" in cell.source)
+    names = {"data_dir": str(tmp_path), "defaultdict": defaultdict, "Path": Path}
+    with pytest.raises(ValueError, match="has JPEGs of 2 breeds; three or more are needed"):
+        exec(cell, names)
 
 
 def test_it_holds_no_outputs(notebook: nbformat.NotebookNode):
