@@ -3,8 +3,8 @@
     pip install -r examples/requirements.txt
     python examples/local_mode_sdk2.py --data pictures/ epochs=2 arch=efficientnet_lite0
 
-With an instance type of SageMaker's (`ml.g5.xlarge`) in place of `local`, an S3 address in place of `file://`, and a real
-role, the same calls train and serve there.
+With one of SageMaker's instance types (`ml.g5.xlarge`) in place of `local`, a `sagemaker.Session()`, an S3 address in
+place of `file://` and a real role, the same calls train and serve there.
 """
 
 import argparse
@@ -78,7 +78,9 @@ if __name__ == "__main__":
 
     print("== train", flush=True)
     if args.script:
-        estimator = PyTorch(entry_point=args.script.name, source_dir=str(args.script.parent.resolve()), **common)
+        # Nothing is stored at code_location; without one the SDK asks AWS for the account's own bucket.
+        script = {"entry_point": args.script.name, "source_dir": str(args.script.parent.resolve())}
+        estimator = PyTorch(**script, **common, code_location="s3://unused/code")
     else:
         estimator = Estimator(**common)
     estimator.fit(data)

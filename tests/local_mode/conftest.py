@@ -164,7 +164,7 @@ class LocalMode:
 def local_mode(
     engine: docker.DockerClient, fake_aws: FakeAws, gateway: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalMode]:
-    """Local mode with moto's server as AWS. Containers, network and folders that the SDKs leave are removed at the end."""
+    """Local mode with moto's server as AWS. What the SDKs leave is removed at the end."""
     networks = {network.name for network in engine.networks.list()}
     # The SDKs give their S3 address to the containers, so it must be one that both sides reach.
     aws = fake_aws.environment(AWS_ENDPOINT_URL_S3=f"http://{gateway}:{fake_aws.port}")

@@ -105,6 +105,7 @@ def script_in_serving(given: Given) -> Any:
         predictor_cls=ImagePredictor,
         entry_point="inference.py",
         source_dir=given["source"],
+        code_location="s3://unused/code",
         sagemaker_session=session(given),
     )
     return {"answers": predict(model, given["pictures"])}

@@ -65,7 +65,7 @@ def test_fit_deploy_predict_delete(
 
 def test_the_hyperparameters_of_an_estimator_arrive(example: Run) -> None:
     (line,) = re.findall(r"hyperparameters: (.*)", example.log)
-    assert set(f"{name}={value}" for name, value in SMALL.items()) <= set(line.split())
+    assert {f"{name}={value}" for name, value in SMALL.items()} <= set(line.split())
 
 
 def test_script_data_and_model_on_s3(
@@ -110,11 +110,15 @@ def test_two_hosts(local_mode: LocalMode, sdk2_python: Path, few_pets: Path) -> 
 def test_a_script_of_ones_own_in_the_serving_image(
     local_mode: LocalMode, sdk2_python: Path, model_data: str, five_pictures: list[Path], tmp_path: Path
 ) -> None:
-    (tmp_path / "inference.py").write_text(
+    own = shutil.copy(model_data.removeprefix("file://"), tmp_path)  # the SDK packs the script into the archive
+    source = tmp_path / "source"
+    source.mkdir()
+    script = (
         "import json\n\ndef output_fn(prediction, accept):\n    return json.dumps({'mine': True}), 'application/json'\n"
     )
+    (source / "inference.py").write_text(script)
     result = local_mode.story(
-        sdk2_python, STORIES, "script_in_serving", model_data=model_data, source=tmp_path, pictures=five_pictures[:2]
+        sdk2_python, STORIES, "script_in_serving", model_data=f"file://{own}", source=source, pictures=five_pictures[:2]
     ).result
     assert result["answers"] == [{"mine": True}] * 2
 
