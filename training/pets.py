@@ -28,7 +28,9 @@ from fastai.vision.all import (
 def train(args: argparse.Namespace) -> None:
     from fastai_container.model_folder import Model
     from fastai_training.export import versions, write_model_folder
+    from fastai_training.hyperparameters import HyperParameters
     from fastai_training.labels import Example
+    from fastai_training.loaders import worker_count
     from fastai_training.models import build_classifier
 
     set_seed(42)
@@ -36,6 +38,12 @@ def train(args: argparse.Namespace) -> None:
     files = get_image_files(folder).sorted()
     # great_pyrenees_12.jpg is a great_pyrenees
     names = [file.name.rpartition("_")[0] for file in files]
+    # Docker gives a container 64 MB of /dev/shm unless told otherwise, and a worker that finds it full ends the job.
+    workers, why = worker_count(
+        HyperParameters(workers=args.workers, batch_size=args.batch_size, image_size=args.image_size)
+    )
+    if why:
+        print(why, flush=True)
 
     # The pretrained network with fastai's head. Weights come from the channel weights, the image or a download.
     network = build_classifier(args.model_arch, len(set(names)), pretrained=True, weights_channel=args.weights)
@@ -48,7 +56,7 @@ def train(args: argparse.Namespace) -> None:
         item_tfms=Resize(args.image_size),
         batch_tfms=[*aug_transforms(), Normalize.from_stats(*network.stats)],
         bs=args.batch_size,
-        num_workers=args.workers,
+        num_workers=workers,
     )
     learner = Learner(
         data, network.model, loss_func=CrossEntropyLossFlat(), splitter=network.splitter, metrics=error_rate
@@ -90,6 +98,10 @@ def output_fn(prediction: dict, accept: str) -> str:
     return json.dumps(prediction)
 
 
+def auto_or_int(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=4, help="epochs of training the head alone")
@@ -97,7 +109,7 @@ if __name__ == "__main__":
     parser.add_argument("--batch-size", "--batch_size", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--momentum", type=float, default=0.95)
-    parser.add_argument("--workers", type=int, default=int(os.environ.get("SM_NUM_CPUS", 2)))
+    parser.add_argument("--workers", type=auto_or_int, default="auto", help="auto goes by cores and /dev/shm")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--model-arch", default="resnet34", help="efficientnet_lite0 needs no download")
     parser.add_argument("--data-dir", type=Path, default=os.environ.get("SM_CHANNEL_TRAINING", "."))

@@ -66,6 +66,11 @@ def test_torchvision_imports_in_any_script(engine):
     assert run(engine, TRAINING_IMAGE, "python3", "-c", script).strip()
 
 
+def test_waiting_threads_leave_the_cores_to_others_in_any_script(engine):
+    # SDK 3's driver starts scripts without our entry point.
+    assert run(engine, TRAINING_IMAGE, "bash", "-c", "echo $OMP_WAIT_POLICY").strip() == "PASSIVE"
+
+
 def test_sagemaker_inference_imports_whole(engine):
     # A fresh installation of it fails on pkg_resources (CONTRACT, section 2). The serving image leaves out scipy, and
     # with it the toolkit's own server, which ours stands in for.

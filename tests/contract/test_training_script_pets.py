@@ -45,6 +45,8 @@ def pets_script_job(train: Callable[..., Job], pets: Path, tmp_path_factory: pyt
         folder,
         {"training": pictures.parent, "code": ROOT / "training"},
         parameters | {"sagemaker_submit_directory": "/opt/ml/input/data/code"},
+        # Too little for any worker of the data loader: a job must not die of that. The SDK's local mode gives 64 MB.
+        shm_size="1m",
     )
 
 
@@ -57,6 +59,7 @@ def test_the_script_trains_without_network(pets_script_job: Job):
     assert model.image_size == 96
     assert model.metrics["error_rate"] < 0.5, pets_script_job.log
     assert "running pets.py with the hyperparameters" in pets_script_job.log
+    assert "enough for 0 of the" in pets_script_job.log
 
 
 def test_its_own_functions_serve_it(pets_script_job: Job, engine: docker.DockerClient, pets: Path):
