@@ -20,7 +20,7 @@ from fastai_local.install_engine import engine_command
 from fastai_local.job import train_command
 from fastai_local.native import ensure_environment
 from fastai_local.predict import predict_command
-from fastai_local.process import say
+from fastai_local.process import say, stream
 from fastai_local.runtime import choose_runtime
 from fastai_local.settings import Settings
 
@@ -38,6 +38,7 @@ fastai-sagemaker: train a fastai vision model and serve it, on this machine as o
   make predict IMAGE=picture   sends a picture to the endpoint and prints its answer [PORT=8080]
   make stop                    stops the endpoints
   make demo                    all of it at once, on sample data or [DATA=folder]; the last line is the answer
+  make push                    builds both images and pushes them to Amazon ECR [DEVICE=cpu|gpu] [ARGS="--dry-run"]
   make test                    builds the images if there is an engine, and runs the tests [ARGS="-k name"]
   make check                   linter, formatter and type checker
   make clean                   stops the endpoints and removes build/ [IMAGES=1: and the images]
@@ -70,6 +71,12 @@ def build_command(settings: Settings) -> int:
     return 0
 
 
+def push_command(settings: Settings) -> int:
+    """./build_and_push.sh ARGS: a program of its own, since it needs boto3 and this one nothing but Python."""
+    command = [sys.executable, "-m", "fastai_push", "--device", settings.device, *settings.args]
+    return stream(command, cwd=settings.root)
+
+
 VERBS: dict[str, Callable[[Settings], int]] = {
     "help": help_command,
     "doctor": doctor_command,
@@ -81,6 +88,7 @@ VERBS: dict[str, Callable[[Settings], int]] = {
     "predict": predict_command,
     "stop": stop_command,
     "demo": demo_command,
+    "push": push_command,
     "test": test_command,
     "check": check_command,
     "clean": clean_command,
