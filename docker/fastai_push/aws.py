@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import fnmatch
 import os
@@ -42,12 +41,13 @@ def explained(doing: str) -> Iterator[None]:
     except failures.ProfileNotFound as error:
         raise LocalError(f"{error}: AWS_PROFILE names no profile of ~/.aws/config") from None
     except failures.ClientError as error:
-        code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+        code = error.response["Error"]["Code"]
+        message = " ".join(error.response["Error"].get("Message", "").split())
         if code.startswith("ExpiredToken"):
             raise LocalError("the AWS credentials have expired: get new ones (`aws sso login`, or a new key)") from None
         if code in _INVALID:
             raise LocalError(f"AWS doesn't know these credentials ({code}): check AWS_PROFILE and the keys") from None
-        if code.startswith(("AccessDenied", "UnauthorizedOperation")):
+        if code.startswith(("AccessDenied", "UnauthorizedOperation", "403")):
             raise LocalError(
                 f"AWS refused {doing}: {message} The credentials need more rights; build_and_push.sh --help lists them"
             ) from None
@@ -63,12 +63,13 @@ def domain_suffix(region: str) -> str:
 
     Raises UsageError for what is no region's name.
     """
-    resolver = botocore.session.get_session().get_component("endpoint_resolver")
+    session = botocore.session.get_session()
     try:
-        partition = resolver.get_partition_for_region(region)
+        name = session.get_partition_for_region(region)
     except failures.UnknownRegionError:
         raise UsageError(f"--region {region}: no partition of AWS has a region of such a name") from None
-    return str(resolver.get_partition_dns_suffix(partition))
+    partitions = {item["id"]: item["outputs"] for item in session.get_data("partitions")["partitions"]}
+    return str(partitions[name]["dnsSuffix"])
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,10 @@ class Aws:
     def _ecr(self) -> Any:
         return self.session.client("ecr", region_name=self.region, config=_CONFIG)
 
-    def password(self) -> str:
-        """The registry's password for the user AWS; it lasts for 12 hours."""
+    def authorization(self) -> str:
+        """User and password of the registry, as `Authorization: Basic` takes them; they last for 12 hours."""
         with explained("ecr:GetAuthorizationToken"):
-            data = self._ecr().get_authorization_token()["authorizationData"][0]
-        user, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
-        if user != "AWS" or not password:
-            raise LocalError("ecr:GetAuthorizationToken gave no password for the user AWS")
-        return password
+            return str(self._ecr().get_authorization_token()["authorizationData"][0]["authorizationToken"])
 
     def repository(self, name: str) -> dict[str, Any] | None:
         """What ECR says of a repository; None when there is none."""

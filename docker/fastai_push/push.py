@@ -49,7 +49,7 @@ def push(settings: Settings, options: Options) -> int:
     require_builder(engine)
     images = wanted_images(options, source, engine)
     aws = connect(options.region, options.account)
-    registry = Registry(options.registry or aws.registry, aws.password())
+    registry = Registry(options.registry or aws.registry, aws.authorization())
     repositories = ensure_repositories(aws, list(dict.fromkeys(image.repository for image in images)), options.dry_run)
     missing = lacking(registry, images, source)
     if missing and not options.dry_run:

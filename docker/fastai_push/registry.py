@@ -1,11 +1,10 @@
 """The registry's HTTP API: which tags there are, and new ones.
 
-https://distribution.github.io/distribution/spec/api/ describes it; ECR speaks it with the password that its own API gives.
+https://distribution.github.io/distribution/spec/api/ describes it; ECR speaks it with the password of its own API.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -67,9 +66,10 @@ class Manifest:
 class Registry:
     """A registry, as the user AWS. Every method raises LocalError when it can't be reached or refuses."""
 
-    def __init__(self, address: str, password: str) -> None:
+    def __init__(self, address: str, authorization: str) -> None:
+        """``authorization`` is user:password in base64, as ECR's API gives it."""
         self.address = address
-        self.authorization = base64.b64encode(f"AWS:{password}".encode()).decode()
+        self.authorization = authorization
         loopback = address.partition(":")[0] in LOOPBACK
         # Docker, too, speaks plain HTTP with a registry of the machine itself, and with no other.
         self.url = f"{'http' if loopback else 'https'}://{address}"

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import boto3
-import docker
 import pytest
+from moto.core.authorization import enable_iam_authentication
 
-from tests.aws import ACCOUNT, FakeAws
+from fastai_push.registry import DOCKER_MANIFEST, OCI_MANIFEST, Manifest, Registry
+from tests.aws import FakeAws
+from tests.contract.conftest import CLOSED, SERVING_IMAGE
 from tests.push.conftest import PASSWORD, Checkout, RunningRegistry, running_registry
 
 pytestmark = pytest.mark.engine
@@ -26,19 +28,18 @@ def checkout(new_checkout: Callable[..., Checkout], registry: RunningRegistry, e
     return new_checkout(registry.address)
 
 
+def client(aws: FakeAws, service: str):
+    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    return boto3.client(service, endpoint_url=aws.url, region_name="eu-west-1", **keys)
+
+
 @pytest.fixture
 def ecr(fake_aws: FakeAws):
     """ECR's own API; every repository is removed after the test."""
-    client = boto3.client(
-        "ecr",
-        endpoint_url=fake_aws.url,
-        region_name="eu-west-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
-    yield client
-    for repository in client.describe_repositories()["repositories"]:
-        client.delete_repository(repositoryName=repository["repositoryName"], force=True)
+    client_ = client(fake_aws, "ecr")
+    yield client_
+    for repository in client_.describe_repositories()["repositories"]:
+        client_.delete_repository(repositoryName=repository["repositoryName"], force=True)
 
 
 def tags(registry: RunningRegistry, kind: str) -> dict[str, str]:
@@ -90,8 +91,8 @@ def test_second_push_does_no_work(checkout, registry):
     assert again.stdout.splitlines()[-1] == f"{registry.address}/fastai-sagemaker-training:1.2.3-cpu"
 
 
-def test_a_push_that_was_cut_short_goes_on(checkout, registry):
-    # the first image went up, and neither a version nor the second image did
+def test_what_is_there_under_the_commit_is_tagged_without_building(checkout, registry):
+    # as after a push that was cut short before the version's tag
     assert checkout.push("--tag", "first").returncode == 0
     before = tags(registry, "serving")
     assert "1.2.3-cpu" not in before
@@ -192,6 +193,49 @@ def test_the_address_is_ecrs_own_without_another(new_checkout, engine, ecr):
     assert "111122223333.dkr.ecr.eu-west-1.amazonaws.com can't be reached" in done.stderr
 
 
+def test_the_serving_image_goes_there_and_back(new_checkout, registry, ecr, engine):
+    checkout = new_checkout(registry.address, base=SERVING_IMAGE)
+    done = checkout.push()
+    assert done.returncode == 0, done.stdout + done.stderr
+    repository = f"{registry.address}/fastai-sagemaker-serving"
+    for tag in engine.images.get(f"{repository}:{checkout.commit[:12]}-cpu").tags:
+        if tag.startswith(registry.address):
+            engine.images.remove(tag)
+    image = engine.images.pull(repository, "cpu", auth_config=LOGIN)
+    assert image.attrs["Config"]["Labels"]["org.opencontainers.image.title"] == "fastai-sagemaker-serving"
+    # a multi-model endpoint is ready without a model
+    script = (
+        "import subprocess, time, urllib.request as u\n"
+        "server = subprocess.Popen(['/opt/venv/bin/python3', '-P', '-m', 'fastai_container', 'serve'])\n"
+        "for _ in range(300):\n"
+        "    try: print('answered', u.urlopen('http://127.0.0.1:8080/ping').status); break\n"
+        "    except OSError: time.sleep(0.2)\n"
+        "server.terminate(); server.wait()\n"
+    )
+    options = {"environment": {"SAGEMAKER_MULTI_MODEL": "true"}, "entrypoint": "", "remove": True}
+    log = engine.containers.run(image.id, ["python3", "-c", script], network_mode="none", **options, **CLOSED)
+    assert "answered 200" in log.decode()
+
+
+def test_an_image_in_ocis_format_is_tagged_in_dockers(checkout, registry, engine):
+    assert checkout.push().returncode == 0
+    api = Registry(registry.address, base64.b64encode(f"AWS:{PASSWORD}".encode()).decode())
+    plain = api.manifest("fastai-sagemaker-serving", "cpu")
+    content = json.loads(plain.body)
+    content["mediaType"] = OCI_MANIFEST
+    content["config"]["mediaType"] = "application/vnd.oci.image.config.v1+json"
+    for layer in content["layers"]:
+        layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar+gzip"
+    api.tag("fastai-sagemaker-serving", "dirty-cpu", Manifest(OCI_MANIFEST, json.dumps(content).encode()))
+    oci = api.manifest("fastai-sagemaker-serving", "dirty-cpu")
+    assert oci.media_type == OCI_MANIFEST
+    assert oci.as_docker().media_type == DOCKER_MANIFEST
+    assert json.loads(oci.as_docker().body) == json.loads(plain.body)
+    api.tag("fastai-sagemaker-serving", "cpu-again", oci.as_docker())
+    again = engine.images.pull(f"{registry.address}/fastai-sagemaker-serving", "cpu-again", auth_config=LOGIN)
+    assert again.id == engine.images.get(f"{registry.address}/fastai-sagemaker-serving:{checkout.commit[:12]}-cpu").id
+
+
 def stops(done, *words: str) -> None:
     """One line on standard error that says why, exit code 1 or 2, and nothing built."""
     assert done.returncode in (1, 2), done.stdout + done.stderr
@@ -205,6 +249,34 @@ def stops(done, *words: str) -> None:
 def test_without_credentials(checkout, registry):
     done = checkout.push(without=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
     stops(done, "no AWS credentials", "aws configure")
+    assert registry.writes() == []
+
+
+@pytest.mark.parametrize(
+    ("allowed", "refused"),
+    [
+        (["sts:*"], "ecr:GetAuthorizationToken"),
+        (["sts:*", "ecr:GetAuthorizationToken"], "ecr:DescribeRepositories"),
+        (["sts:*", "ecr:GetAuthorizationToken", "ecr:DescribeRepositories"], "ecr:CreateRepository"),
+    ],
+)
+def test_without_the_right(checkout, registry, fake_aws, allowed, refused):
+    iam = client(fake_aws, "iam")
+    iam.create_user(UserName="pusher")
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": allowed, "Resource": "*"}]}
+    iam.put_user_policy(UserName="pusher", PolicyName="few", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="pusher")["AccessKey"]
+    keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    try:
+        with enable_iam_authentication():
+            done = checkout.push(**keys)
+            wrong = checkout.push(**keys | {"AWS_SECRET_ACCESS_KEY": "wrong"})
+    finally:
+        iam.delete_access_key(UserName="pusher", AccessKeyId=key["AccessKeyId"])
+        iam.delete_user_policy(UserName="pusher", PolicyName="few")
+        iam.delete_user(UserName="pusher")
+    stops(done, "AWS refused", refused, "--help")
+    stops(wrong, "AWS doesn't know these credentials")
     assert registry.writes() == []
 
 
