@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export DATA OUT HP MODEL IMAGE PORT DEVICE RUNTIME BASE_IMAGE VALIDATION WEIGHTS NETWORK ARGS IMAGES
 
-VERBS := help doctor engine base build train serve predict stop demo push test check clean
+VERBS := help doctor engine base build train serve predict stop demo sbom size push test check clean
 .DEFAULT_GOAL := help
 .PHONY: $(VERBS)
 

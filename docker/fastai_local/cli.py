@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from fastai_contents.sbom_command import sbom_command
+from fastai_contents.size import size_command
 from fastai_local.base import ensure_base
 from fastai_local.checks import check_command, clean_command, test_command
 from fastai_local.demo import demo_command
@@ -38,6 +40,8 @@ fastai-sagemaker: train a fastai vision model and serve it, on this machine as o
   make predict IMAGE=picture   sends a picture to the endpoint and prints its answer [PORT=8080]
   make stop                    stops the endpoints
   make demo                    all of it at once, on sample data or [DATA=folder]; the last line is the answer
+  make sbom                    what the images hold and under which licences, as CycloneDX [OUT=build/sbom]
+  make size                    the largest parts of the images
   make push                    builds both images and pushes them to Amazon ECR [DEVICE=cpu|gpu] [ARGS="--dry-run"]
   make test                    builds the images if there is an engine, and runs the tests [ARGS="-k name"]
   make check                   linter, formatter and type checker
@@ -88,6 +92,8 @@ VERBS: dict[str, Callable[[Settings], int]] = {
     "predict": predict_command,
     "stop": stop_command,
     "demo": demo_command,
+    "sbom": sbom_command,
+    "size": size_command,
     "push": push_command,
     "test": test_command,
     "check": check_command,

@@ -32,3 +32,5 @@ compile build.txt build.in /dev/null 3.11 $upgrade
 # Runs on users' machines, whatever Python they have.
 # shellcheck disable=SC2086
 compile push.txt push.in /dev/null 3.10 --universal $upgrade
+# shellcheck disable=SC2086
+compile sbom.txt sbom.in /dev/null 3.10 --universal $upgrade
