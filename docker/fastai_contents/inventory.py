@@ -32,27 +32,45 @@ JAR_PACKAGES = {
 
 
 def debian_packages(root: Path = Path("/")) -> Iterator[dict[str, Any]]:
-    """dpkg's installed packages, each with the licences that its copyright file names."""
-    for paragraph in (root / "var/lib/dpkg/status").read_text(encoding="utf-8").split("\n\n"):
-        fields = dict(re.findall(r"^(Package|Version|Architecture|Status): (.*)$", paragraph, re.MULTILINE))
-        if fields.get("Status", "").endswith(" installed"):
-            path = root / "usr/share/doc" / fields["Package"] / "copyright"
-            text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-            yield {
-                "name": fields["Package"],
-                "version": fields["Version"],
-                "arch": fields["Architecture"],
-                "licences": debian_licences(text),
-                "texts": [str(path)] if text else [],
-            }
+    """dpkg's installed packages, each with the licences that its copyright file names, or that of its source's."""
+    paragraphs = (root / "var/lib/dpkg/status").read_text(encoding="utf-8").split("\n\n")
+    pattern = re.compile(r"^(Package|Version|Architecture|Status|Source): (\S.*)$", re.MULTILINE)
+    installed = [fields for fields in map(dict, map(pattern.findall, paragraphs)) if _is_installed(fields)]
+    copyrights: dict[str, Path] = {}
+    for fields in installed:
+        path = root / "usr/share/doc" / fields["Package"] / "copyright"
+        if path.is_file():
+            copyrights[fields["Package"]] = path
+            copyrights.setdefault(_source(fields), path)
+    for fields in installed:
+        found = copyrights.get(fields["Package"]) or copyrights.get(_source(fields))
+        text = found.read_text(encoding="utf-8", errors="replace") if found else ""
+        yield {
+            "name": fields["Package"],
+            "version": fields["Version"],
+            "arch": fields["Architecture"],
+            "licences": debian_licences(text),
+            "texts": [str(found)] if found else [],
+        }
+
+
+def _is_installed(fields: dict[str, str]) -> bool:
+    return fields.get("Status", "").endswith(" installed")
+
+
+def _source(fields: dict[str, str]) -> str:
+    return "source " + fields.get("Source", fields["Package"]).partition(" ")[0]
 
 
 def debian_licences(copyright_text: str) -> list[str]:
-    """The names after `License:`, or in files of before that format the common licences that are referred to."""
-    named = re.findall(r"^License:[ \t]*(\S.*)$", copyright_text, re.MULTILINE)
+    """The names after `License:` where the file is of that format (https://www.debian.org/doc/packaging-manuals/
+    copyright-format/1.0/), else the common licences that it refers to, else what its words say."""
+    named = []
+    if copyright_text.startswith(("Format:", "Format-Specification:")):
+        named = re.findall(r"^License:[ \t]*(\S.*)$", copyright_text, re.MULTILINE)
     if not named:
         named = re.findall(r"/usr/share/common-licenses/([A-Za-z]+(?:-[0-9]+(?:\.[0-9]+)?)?)", copyright_text)
-    if not named and copyright_text:
+    if not named:
         named = [name for name in (licence_of_text(copyright_text),) if name]
     return sorted({name.strip() for name in named})
 
@@ -62,6 +80,10 @@ def licence_of_text(text: str) -> str | None:
     text = " ".join(text.split())
     if "Apache License" in text and "Version 2.0" in text:
         return "Apache-2.0"
+    if "PYTHON SOFTWARE FOUNDATION LICENSE" in text:
+        return "PSF-2.0"
+    if "GNU Lesser General Public License, version 2.1" in text:
+        return "LGPL-2.1-or-later" if "any later version" in text else "LGPL-2.1-only"
     if "Redistribution and use in source and binary forms" in text:
         return "BSD-3-Clause" if "ndorse or promote products" in text else "BSD-2-Clause"
     if "Permission is hereby granted, free of charge" in text:

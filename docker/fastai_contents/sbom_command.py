@@ -27,14 +27,19 @@ def components(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def licence_table(found: Mapping[str, Any]) -> str:
-    """How many parts have which licence, as a Markdown table; those without a known one are named below it."""
+    """How many parts have which licence, as a Markdown table; those without a known one are named below it.
+
+    Debian's packages have a row for all: most have several licences, which the SBOM lists.
+    """
     by_licence: dict[str, list[str]] = defaultdict(list)
     unknown = []
     for part in components(found):
         if not part["licences"]:
             unknown.append(f"{part['from']} {part['name']}")
-        for licence in part["licences"]:
+        for licence in part["licences"] if part["from"] != "debian" else ():
             by_licence[licence].append(part["name"])
+    debian = [package["name"] for package in found["debian"]]
+    by_licence["Debian's packages: each as its file /usr/share/doc/*/copyright says"] = debian
     lines = ["| licence | parts | |", "|---|---:|---|"]
     for licence, names in sorted(by_licence.items(), key=lambda item: (-len(item[1]), item[0])):
         first = ", ".join(sorted(set(names))[:4])

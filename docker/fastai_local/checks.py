@@ -19,6 +19,7 @@ SCRIPTS = (
     "build_and_push.sh",
     "docker/install-packages.sh",
     "docker/requirements/lock.sh",
+    "docker/settle.sh",
     "docker/trim.sh",
 )
 

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from fastai_local.base import MADE_HERE, ensure_base
@@ -54,6 +55,7 @@ def build_command(
         "VERSION": version,
         "REVISION": commit,
         "CREATED": created,
+        "SOURCE_DATE_EPOCH": str(int(datetime.fromisoformat(created.replace("Z", "+00:00")).timestamp())),
     }
     # SageMaker reads plain image manifests only, so no attestations beside the image
     start = ["buildx", "build", "--load", "--provenance=false"] if engine.builder == BUILDX else ["build"]
