@@ -17,7 +17,7 @@ LICENCE_FILE = re.compile(r"(^|/)(licen[sc]es?|copying|notice)([./_-]|$)", re.IG
 JAVA = Path("/opt/java")
 OURS = Path("/opt/fastai-sagemaker")
 # The packages in multi-model-server's jar, which has neither their metadata nor their licences. Only Netty's versions
-# are in it. From https://mvnrepository.com's group and artifact names.
+# are in it. Group and artifact are Maven's.
 JAR_PACKAGES = {
     "com/google/gson/": ("com.google.code.gson", "gson", "Apache-2.0"),
     "com/lmax/disruptor/": ("com.lmax", "disruptor", "Apache-2.0"),
@@ -63,8 +63,7 @@ def _source(fields: dict[str, str]) -> str:
 
 
 def debian_licences(copyright_text: str) -> list[str]:
-    """The names after `License:` where the file is of that format (https://www.debian.org/doc/packaging-manuals/
-    copyright-format/1.0/), else the common licences that it refers to, else what its words say."""
+    """The names after `License:` where the file is in Debian's machine-readable format (1.0), else the common licences that it refers to, else what its words say."""
     named = []
     if copyright_text.startswith(("Format:", "Format-Specification:")):
         named = re.findall(r"^License:[ \t]*(\S.*)$", copyright_text, re.MULTILINE)

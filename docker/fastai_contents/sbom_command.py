@@ -51,21 +51,27 @@ def licence_table(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def write_sbom(settings: Settings, about: Mapping[str, Any], found: Mapping[str, Any], target: Path) -> None:
+    """Writes CycloneDX for an image's inventory, validated against the format's schema. Raises LocalError."""
+    python = ensure_side_environment(settings, "sbom-environment", settings.root / REQUIREMENTS)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump({"about": about, "components": components(found)}, file)
+        file.flush()
+        package = {"PYTHONPATH": str(Path(__file__).parents[1])}
+        code = stream([python, "-m", "fastai_contents.sbom", file.name, target], env=package)
+    if code != 0:
+        raise LocalError(f"the SBOM of {about['image']} could not be written: the lines above say why")
+
+
 def sbom_command(settings: Settings) -> int:
     """Writes build/sbom/*.cdx.json for both images of a device. Raises LocalError."""
     engine = find_engine()
-    images = {kind: require_image(engine, kind, settings.device) for kind in KINDS}
-    python = ensure_side_environment(settings, "sbom-environment", settings.root / REQUIREMENTS)
+    images = [require_image(engine, kind, settings.device) for kind in KINDS]
     folder = settings.out or settings.build / "sbom"
-    folder.mkdir(parents=True, exist_ok=True)
-    for image in images.values():
+    for image in images:
         about, found = identity(engine, image), inventory(engine, image)
         target = folder / (image.replace(":", "-").replace("/", "_") + ".cdx.json")
-        with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
-            json.dump({"about": about, "components": components(found)}, file)
-            file.flush()
-            code = stream([python, "-m", "fastai_contents.sbom", file.name, target])
-        if code != 0:
-            raise LocalError(f"the SBOM of {image} could not be written: the lines above say why")
+        write_sbom(settings, about, found, target)
         say(f"\n### {image}: {target}\n\n{licence_table(found)}\n")
     return 0

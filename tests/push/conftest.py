@@ -129,9 +129,9 @@ def registry(tmp_path: Path, engine: docker.DockerClient) -> Iterator[RunningReg
     with running_registry(tmp_path / "registry") as running:
         yield running
         for image in engine.images.list():
-            for tag in image.tags:
-                if tag.startswith(running.address):
-                    engine.images.remove(tag, force=True)
+            for name in (*image.tags, *image.attrs["RepoDigests"]):
+                if name.startswith(running.address):
+                    engine.images.remove(name, force=True)
 
 
 @dataclass
