@@ -12,7 +12,7 @@ if [ "$1" = --newer ]; then
     # Caches and logs say when and where a step ran.
     rm -rf /var/cache/ldconfig/aux-cache /var/lib/dpkg/*-old /var/log/*.log /var/log/apt /etc/machine-id
     find / -xdev -newer "$2" -not -path '/proc/*' -not -path '/sys/*' -not -path '/dev/*' -not -path '/run/*' \
-        -not -path "$2" -exec touch --no-dereference --date="@$seconds" {} + 2>/dev/null || true
+        -exec touch --no-dereference --date="@$seconds" {} + 2>/dev/null || true
     rm -f "$2"
 else
     find "$@" -exec touch --no-dereference --date="@$seconds" {} +

@@ -63,7 +63,8 @@ def _source(fields: dict[str, str]) -> str:
 
 
 def debian_licences(copyright_text: str) -> list[str]:
-    """The names after `License:` where the file is in Debian's machine-readable format (1.0), else the common licences that it refers to, else what its words say."""
+    """The names after `License:` where the file is in Debian's machine-readable format, else the common licences that
+    it refers to, else what its words say."""
     named = []
     if copyright_text.startswith(("Format:", "Format-Specification:")):
         named = re.findall(r"^License:[ \t]*(\S.*)$", copyright_text, re.MULTILINE)
