@@ -4,7 +4,7 @@ PYTHON ?= python3
 export DATA OUT HP MODEL IMAGE PORT DEVICE RUNTIME BASE_IMAGE VALIDATION WEIGHTS NETWORK ARGS IMAGES \
     SDK SCRIPT TRAINING_IMAGE SERVING_IMAGE
 
-VERBS := help doctor engine base build train serve predict stop demo local-mode test check clean
+VERBS := help doctor engine base build train serve predict stop demo local-mode sbom size push test check clean
 .DEFAULT_GOAL := help
 .PHONY: $(VERBS)
 

@@ -59,7 +59,7 @@ tools)
 code)
     "$tools/bin/uv" pip install --quiet --python "$tools/bin/python3" --no-deps --no-build-isolation --offline \
         --target /opt/fastai-sagemaker/training /build/source
-    python3 -m compileall -q --invalidation-mode unchecked-hash /opt/fastai-sagemaker/training
+    PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash /opt/fastai-sagemaker/training
     ;;
 *)
     install_lock "$1"

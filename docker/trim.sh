@@ -22,8 +22,9 @@ for reader in gguf jax onnx paddle tensorflow tensorflow_lite; do
 done
 [ "$1" = training ] || rm -f openvino/libs/libopenvino_pytorch_frontend.so*
 
-# Test suites, C headers and static libraries: nothing is compiled or tested in a container.
-find . -type d \( -name tests -o -name test \) -not -path './torch/*' -not -path './sagemaker_training/*' -prune -exec rm -rf {} +
+# Test suites, C headers and static libraries: nothing is compiled or tested in a container. Licence texts stay.
+find . -type d \( -name tests -o -name test \) -not -path './torch/*' -not -path './sagemaker_training/*' \
+    -not -path './*.dist-info/*' -prune -exec rm -rf {} +
 rm -rf torch/include torch/test torch/share caffe2 numpy/_core/include
 find . -name '*.a' -delete
 # Service descriptions that neither toolkit calls.
@@ -36,4 +37,5 @@ if [ -d botocore/data ]; then
     done
 fi
 # Compiled once here: a container's root may be read-only, and a start should not compile.
-/opt/venv/bin/python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash . >/dev/null || true
+# Not in parallel processes, and with one hash seed: what is compiled should be the same bytes each time.
+PYTHONHASHSEED=0 /opt/venv/bin/python3 -m compileall -q --invalidation-mode unchecked-hash . >/dev/null || true

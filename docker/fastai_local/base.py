@@ -127,6 +127,8 @@ def _update(target: Path) -> None:
 def _trim(target: Path) -> None:
     share = target / "usr/share"
     kept = {path for pattern in KEPT for path in share.glob(pattern)}
+    # several packages of one source share a folder, as libgcc-s1 -> gcc-12-base
+    kept |= {path.parent for path in kept if path.parent.is_symlink()}
     for name in EXCLUDED:
         for path in sorted((share / name).rglob("*"), reverse=True):
             if path.is_dir() and not path.is_symlink():

@@ -14,6 +14,15 @@ from fastai_local.process import say, stream
 from fastai_local.runtime import choose_runtime
 from fastai_local.settings import Settings
 
+SCRIPTS = (
+    ".ci/run",
+    "build_and_push.sh",
+    "docker/install-packages.sh",
+    "docker/requirements/lock.sh",
+    "docker/settle.sh",
+    "docker/trim.sh",
+)
+
 
 def test_command(settings: Settings) -> int:
     """Builds the images when an engine answers, then runs pytest; its exit code is ours."""
@@ -35,6 +44,10 @@ def check_command(settings: Settings) -> int:
         say("check: " + " ".join(command))
         if stream([python, "-m", *command], cwd=settings.root) != 0:
             failed.append(" ".join(command))
+    say("check: shellcheck")
+    # its package is the program alone, no module
+    if stream([python.parent / "shellcheck", *SCRIPTS], cwd=settings.root) != 0:
+        failed.append("shellcheck")
     if failed:
         raise LocalError(f"these found something, see above: {', '.join(failed)}")
     return 0

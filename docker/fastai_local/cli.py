@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from fastai_contents.sbom_command import sbom_command
+from fastai_contents.size import size_command
 from fastai_local.base import ensure_base
 from fastai_local.checks import check_command, clean_command, test_command
 from fastai_local.demo import demo_command
@@ -21,7 +23,7 @@ from fastai_local.job import train_command
 from fastai_local.local_mode import local_mode_command
 from fastai_local.native import ensure_environment
 from fastai_local.predict import predict_command
-from fastai_local.process import say
+from fastai_local.process import say, stream
 from fastai_local.runtime import choose_runtime
 from fastai_local.settings import Settings
 
@@ -42,6 +44,9 @@ fastai-sagemaker: train a fastai vision model and serve it, on this machine as o
   make local-mode              the same by the SageMaker Python SDK's local mode, on PETS_DIR, sample data or
                                [DATA=folder] [SDK=2|3] [HP="epochs=2"] [SCRIPT=training/pets.py] [PORT=number]
                                [TRAINING_IMAGE=name SERVING_IMAGE=name]
+  make sbom                    what the images hold and under which licences, as CycloneDX [OUT=build/sbom]
+  make size                    the largest parts of the images
+  make push                    builds both images and pushes them to Amazon ECR [DEVICE=cpu|gpu] [ARGS="--dry-run"]
   make test                    builds the images if there is an engine, and runs the tests [ARGS="-k name"]
   make check                   linter, formatter and type checker
   make clean                   stops the endpoints and removes build/ [IMAGES=1: and the images]
@@ -74,6 +79,12 @@ def build_command(settings: Settings) -> int:
     return 0
 
 
+def push_command(settings: Settings) -> int:
+    """./build_and_push.sh ARGS: a program of its own, since it needs boto3 and this one nothing but Python."""
+    command = [sys.executable, "-m", "fastai_push", "--device", settings.device, *settings.args]
+    return stream(command, cwd=settings.root)
+
+
 VERBS: dict[str, Callable[[Settings], int]] = {
     "help": help_command,
     "doctor": doctor_command,
@@ -86,6 +97,9 @@ VERBS: dict[str, Callable[[Settings], int]] = {
     "stop": stop_command,
     "demo": demo_command,
     "local-mode": local_mode_command,
+    "sbom": sbom_command,
+    "size": size_command,
+    "push": push_command,
     "test": test_command,
     "check": check_command,
     "clean": clean_command,

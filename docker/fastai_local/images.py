@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from fastai_local.base import MADE_HERE, ensure_base
@@ -35,8 +37,16 @@ def revision(root: Path) -> tuple[str, str]:
     return f"{commit}-dirty" if dirty else commit, created
 
 
-def build_command(settings: Settings, engine: Engine, kind: str, secrets: list[str]) -> list[str]:
-    """The command that builds one image."""
+def build_command(
+    settings: Settings,
+    engine: Engine,
+    kind: str,
+    secrets: list[str],
+    *,
+    name: str | None = None,
+    platform: str | None = None,
+) -> list[str]:
+    """The command that builds one image, under its two usual names or the one given, for another platform if named."""
     version = project_version(settings.root)
     commit, created = revision(settings.root)
     values = {
@@ -45,12 +55,16 @@ def build_command(settings: Settings, engine: Engine, kind: str, secrets: list[s
         "VERSION": version,
         "REVISION": commit,
         "CREATED": created,
+        "SOURCE_DATE_EPOCH": str(int(datetime.fromisoformat(created.replace("Z", "+00:00")).timestamp())),
     }
     # SageMaker reads plain image manifests only, so no attestations beside the image
     start = ["buildx", "build", "--load", "--provenance=false"] if engine.builder == BUILDX else ["build"]
     command = engine.command(*start, "--file", settings.root / "docker" / "Dockerfile", "--target", kind)
-    for tag in (settings.device, f"{version}-{settings.device}"):
-        command += ["--tag", image_name(kind, tag)]
+    usual = [image_name(kind, tag) for tag in (settings.device, f"{version}-{settings.device}")]
+    for tag in [name] if name else usual:
+        command += ["--tag", tag]
+    if platform:
+        command += ["--platform", platform]
     for name, value in values.items():
         command += ["--build-arg", f"{name}={value}"]
     return [*command, *proxy_args(os.environ), *secrets, str(settings.root)]
@@ -76,27 +90,30 @@ def fetch_cpu_torch(settings: Settings, engine: Engine) -> None:
         say(f"build: pip here knows no torch {version}+cpu; the build takes it from PyTorch's own index of CPU builds")
 
 
-def build_images(settings: Settings, engine: Engine) -> None:
-    """Builds both images of a device. Raises LocalError."""
+def build_images(
+    settings: Settings, engine: Engine, *, names: Mapping[str, str] | None = None, platform: str | None = None
+) -> None:
+    """Builds both images of a device, or the kinds that ``names`` has, under its names. Raises LocalError."""
+    shown = names or {kind: image_name(kind, settings.device) for kind in KINDS}
     require_builder(engine)
     if not (settings.root / "docker" / "Dockerfile").is_file():
         raise LocalError(f"{settings.root}/docker/Dockerfile is missing: is this a whole checkout?")
     ensure_base(settings, engine)
     fetch_cpu_torch(settings, engine)
     with build_secrets(settings.root) as secrets:
-        for kind in KINDS:
-            say(f"build: {image_name(kind, settings.device)}")
-            command = build_command(settings, engine, kind, secrets)
+        for kind, name in shown.items():
+            say(f"build: {name}")
+            command = build_command(settings, engine, kind, secrets, name=name if names else None, platform=platform)
             # what turns BuildKit on in clients older than 23; newer ones ignore it
             code = stream(command, env={"DOCKER_BUILDKIT": "1"})
             if code != 0:
                 raise LocalError(
-                    f"the build of {image_name(kind, settings.device)} failed: the step that failed is named above; "
+                    f"the build of {name} failed: the step that failed is named above; "
                     "`make doctor` checks this machine"
                 )
     listed = engine.capture("images", "--format", "{{.Repository}}:{{.Tag}}  {{.Size}}")
     for line in listed.out.splitlines():
-        if any(line.startswith(image_name(kind, settings.device) + " ") for kind in KINDS):
+        if line.partition(" ")[0] in shown.values():
             say(f"built: {line}")
 
 

@@ -92,16 +92,21 @@ def stream(
         return TIMED_OUT
 
 
-def tee(command: Sequence[str | Path]) -> tuple[int, str]:
-    """Runs a command, showing its output as it comes; returns its exit code and its last line that holds something."""
+def tee(
+    command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, errors_too: bool = False
+) -> tuple[int, str]:
+    """Runs a command, showing its output as it comes; returns its exit code and its last line that holds something
+    (of standard output, or with ``errors_too`` of both)."""
     last = ""
     try:
         process = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if errors_too else None,
             text=True,
             errors="replace",
+            env=merged(env),
         )
     except (FileNotFoundError, PermissionError) as error:
         raise LocalError(f"{command[0]} can't be run: {error.strerror}") from error

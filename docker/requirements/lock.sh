@@ -29,3 +29,8 @@ compile training-gpu.txt training.in leave-out-training.txt 3.11 --universal $up
 compile serving-gpu.txt serving-gpu.in leave-out-serving.txt 3.11 --universal --constraints training-gpu.txt $upgrade
 # shellcheck disable=SC2086
 compile build.txt build.in /dev/null 3.11 $upgrade
+# Runs on users' machines, whatever Python they have.
+# shellcheck disable=SC2086
+compile push.txt push.in /dev/null 3.10 --universal $upgrade
+# shellcheck disable=SC2086
+compile sbom.txt sbom.in /dev/null 3.10 --universal $upgrade

@@ -1,0 +1,1 @@
+"""What an image contains: `make sbom` and `make size`."""
