@@ -1,9 +1,9 @@
 # Every target is a verb of docker/fastai_local, which needs nothing but Python. Variables reach it through the
 # environment, so that spaces and quotes in them survive.
 PYTHON ?= python3
-export DATA OUT HP MODEL IMAGE PORT DEVICE RUNTIME BASE_IMAGE VALIDATION WEIGHTS NETWORK ARGS IMAGES
+export DATA OUT HP MODEL IMAGE PORT DEVICE RUNTIME BASE_IMAGE VALIDATION WEIGHTS NETWORK ARGS IMAGES QUICK PETS_DIR
 
-VERBS := help doctor engine base build train serve predict stop demo test check clean
+VERBS := help doctor engine base build train serve predict stop demo test check clean bench-serving bench-start bench-size bench-training
 .DEFAULT_GOAL := help
 .PHONY: $(VERBS)
 
