@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from benchmarks.common import MODEL
+from benchmarks.common import MODEL, pets_folder
 from fastai_container.model_folder import Model
 from fastai_container.pictures import PictureError, center_square, model_input, open_picture
 from fastai_training.export import versions, write_model_folder
