@@ -233,13 +233,26 @@ def _after(port: int, step: int) -> int:
 
 
 @contextlib.contextmanager
-def running(servers: list[Server], picture: load.Picture) -> Iterator[None]:
-    """Starts them one after another, and ends them all."""
+def running(servers: list[Server], picture: load.Picture) -> Iterator[list[Server]]:
+    """Starts them one after another, gives those that answer, and ends them all.
+
+    A peer that doesn't answer is left out, with a warning; of ours it is a BenchError.
+    """
+    ready = []
     try:
         for server in servers:
             server.start()
-            print(f"{server.name}: answers after {server.wait(picture):.1f} s, {server.memory_mb():.0f} MB", flush=True)
-        yield
+            try:
+                seconds = server.wait(picture)
+            except BenchError as error:
+                if server.kind == "ours":
+                    raise
+                print(f"warning: left out: {error}", flush=True)
+                server.stop()
+                continue
+            ready.append(server)
+            print(f"{server.name}: answers after {seconds:.1f} s, {server.memory_mb():.0f} MB", flush=True)
+        yield ready
     finally:
         for server in servers:
             server.stop()

@@ -107,14 +107,13 @@ def measure() -> dict[str, Any]:
     facts = model.ensure()
     expected = facts["expected"]
     pictures = {size: load.pictures_of(MODEL, size, expected) for size in model.PICTURES}
-    servers = _servers()
     cells: dict[str, dict[str, list[dict[str, Any]]]] = {}
     memory: dict[str, float] = {}
 
     def add(size: str, clients: int, name: str, result: dict[str, Any]) -> None:
         cells.setdefault(f"{size} {clients}", {}).setdefault(name, []).append(result)
 
-    with bare_processes() as limits, running(servers, pictures[SMALL][0]):
+    with bare_processes() as limits, running(_servers(), pictures[SMALL][0]) as servers:
         for number in range(ROUNDS):
             began = time.monotonic()
             for size, clients in CELLS:
