@@ -2,12 +2,13 @@
 
 ``python -m benchmarks.bare MODEL PICTURES``, then a JSON object a line on its standard input: ``size`` (500x375),
 ``batch``, ``seconds``, ``full`` (decode every pixel). It answers with one: pictures a
-second, times, classes.
+second, times, classes; or, for ``stages``, the parts of a lone request.
 """
 
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -15,9 +16,30 @@ from typing import Any
 
 import numpy as np
 
-from fastai_container.model_folder import read_model
+from fastai_container.model_folder import Model, read_model
 from fastai_container.pictures import center_square, open_picture
-from fastai_serving.runtime import load_runtime
+from fastai_serving.answers import encode, prediction
+from fastai_serving.runtime import Runtime, load_runtime
+
+
+def stages(model: Model, runtime: Runtime, bodies: list[tuple[str, bytes]], most: float) -> dict[str, float]:
+    """Median milliseconds of each part of a lone request, as serving's worker does them."""
+    found: dict[str, list[float]] = {}
+    end = time.perf_counter() + most
+    while time.perf_counter() < end:
+        for _, body in bodies:
+            times = [time.perf_counter()]
+            image = open_picture(body, model.image_size)
+            times.append(time.perf_counter())
+            pixels = np.asarray(center_square(image, model.image_size))
+            times.append(time.perf_counter())
+            row = runtime.predict(pixels[None])[0]
+            times.append(time.perf_counter())
+            encode(prediction(row, model.vocab, len(model.vocab)), "application/json")
+            times.append(time.perf_counter())
+            for name, begin, after in zip(("decode", "resize", "forward", "JSON"), times, times[1:], strict=False):
+                found.setdefault(name, []).append(after - begin)
+    return {name: 1000 * statistics.median(values) for name, values in found.items()}
 
 
 def main(folder: Path, pictures: Path) -> None:
@@ -30,6 +52,9 @@ def main(folder: Path, pictures: Path) -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         order: dict[str, Any] = json.loads(line)
+        if order.get("stages"):
+            print(json.dumps(stages(model, runtime, bodies[order["size"]], order["seconds"])), flush=True)
+            continue
         known, batch = bodies[order["size"]], order["batch"]
         seconds: list[float] = []
         classes: dict[str, str] = {}

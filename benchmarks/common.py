@@ -137,6 +137,20 @@ def pss_mb(pids: Iterable[int]) -> float:
     return total / 1e6
 
 
+def cpu_seconds(pids: Iterable[int]) -> dict[str, float]:
+    """Processor time that these processes and their descendants have had, by the program's name."""
+    found: dict[str, float] = {}
+    for pid in process_tree(pids):
+        try:
+            text = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            continue
+        name = text.partition("(")[2].rpartition(")")[0]
+        fields = text.rpartition(")")[2].split()
+        found[name] = found.get(name, 0.0) + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return found
+
+
 def process_tree(pids: Iterable[int]) -> set[int]:
     """These processes and their descendants."""
     children: dict[int, list[int]] = {}

@@ -200,6 +200,25 @@ def run(
         selector.close()
 
 
+def ping_ms(port: int, times: int = 300) -> float:
+    """Median milliseconds of GET /ping, which a front end answers without a worker: the network and itself."""
+    found = []
+    connection = _Connection(port)
+    try:
+        sock = connection.open()
+        sock.setblocking(True)
+        for _ in range(times):
+            began = time.perf_counter()
+            sock.sendall(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            received = b""
+            while _whole(received) is None:
+                received += sock.recv(1 << 16)
+            found.append(time.perf_counter() - began)
+    finally:
+        connection.close()
+    return 1000 * percentile(found, 0.5)
+
+
 def ask(port: int, path: str, picture: Picture) -> str | None:
     """One answer's class; None for an error's. Raises OSError when nobody listens."""
     connection = _Connection(port)

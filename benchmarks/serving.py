@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import load, model, serving_report
-from benchmarks.common import MODEL, QUICK, ROOT, machine, percentile
+from benchmarks.common import MODEL, QUICK, ROOT, cpu_seconds, machine, percentile
 from benchmarks.servers import CORES, IMAGE, Server, running
 
 STOCK, BEST = "stock torch", "ours int8"
@@ -34,7 +34,7 @@ class Bare:
     """Processes without a server; see benchmarks/bare.py."""
 
     def __init__(self, runtime: str) -> None:
-        self.name = f"bare {runtime}"
+        self.runtime, self.name = runtime, f"bare {runtime}"
         env = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / room) for room in (".", "container", "serving"))}
         command = [
             sys.executable,
@@ -77,6 +77,16 @@ class Bare:
             "errors": 0,
         }
 
+    def stages(self, size: str) -> dict[str, float]:
+        """Median milliseconds of a lone request's parts, in one process."""
+        process = self.processes[0]
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps({"stages": True, "size": size, "seconds": SECONDS}) + "\n")
+        process.stdin.flush()
+        found: dict[str, float] = json.loads(process.stdout.readline())
+        return found
+
     def stop(self) -> None:
         for process in self.processes:
             process.kill()
@@ -109,6 +119,7 @@ def measure() -> dict[str, Any]:
     pictures = {size: load.pictures_of(MODEL, size, expected) for size in model.PICTURES}
     cells: dict[str, dict[str, list[dict[str, Any]]]] = {}
     memory: dict[str, float] = {}
+    parts: dict[str, list[dict[str, float]]] = {}
 
     def add(size: str, clients: int, name: str, result: dict[str, Any]) -> None:
         cells.setdefault(f"{size} {clients}", {}).setdefault(name, []).append(result)
@@ -118,10 +129,15 @@ def measure() -> dict[str, Any]:
             began = time.monotonic()
             for size, clients in CELLS:
                 for server in servers:
+                    before = cpu_seconds(server.pids())
                     found = load.run(server.port, server.path, pictures[size], clients, SECONDS, MOST_SECONDS)
+                    after = cpu_seconds(server.pids())
                     if found.first_error:
                         print(f"{server.name} at {clients} clients: {found.first_error}", flush=True)
-                    add(size, clients, server.name, found.summary())
+                    used = {name: seconds - before.get(name, 0) for name, seconds in after.items()}
+                    done = max(1, found.right + found.wrong)
+                    cpu = {name: 1000 * seconds / done for name, seconds in used.items() if seconds > 0}
+                    add(size, clients, server.name, found.summary() | {"cpu_ms": cpu})
                 for limit in limits:
                     alone = clients == 1
                     batch, processes = (1, 1) if alone else (BATCH, CORES)
@@ -129,6 +145,9 @@ def measure() -> dict[str, Any]:
                     if size == "4000x3000":
                         full = limit.run(size, batch, processes, expected, full=True)
                         add(size, clients, f"{limit.name} full decode", full)
+            for limit, ours in ((limit, s) for limit in limits for s in servers if s.name == f"ours {limit.runtime}"):
+                stages = limit.stages(SMALL) | {"ping": load.ping_ms(ours.port)}
+                parts.setdefault(ours.name, []).append(stages)
             if number == 0:
                 memory = {server.name: server.memory_mb() for server in servers}
             print(f"round {number + 1} of {ROUNDS}: {time.monotonic() - began:.0f} s", flush=True)
@@ -140,6 +159,7 @@ def measure() -> dict[str, Any]:
         "pictures": {size: _bytes(MODEL / "pictures" / size) for size in model.PICTURES},
         "programs": facts["programs"],
         "memory_mb": {name: round(value) for name, value in memory.items()},
+        "stages": parts,
         "cells": cells,
     }
 

@@ -85,6 +85,36 @@ def _table_of(result: Mapping[str, Any], cell: str) -> str:
     return table(header, rows)
 
 
+def _stages(result: Mapping[str, Any]) -> str:
+    """One client, 500x375, ms: the parts in a bare process, GET /ping, and what is left of the request's p50."""
+    rows = []
+    for name, rounds in result["stages"].items():
+        p50 = series(result, "500x375 1", name, "p50_ms")
+        names = list(rounds[0])
+        left = [whole - sum(one.values()) for whole, one in zip(p50, rounds, strict=True)]
+        cpu = [one["cpu_ms"] for one in result["cells"]["500x375 16"][name]]
+        java = [one.get("java", 0.0) for one in cpu]
+        python = [sum(one.values()) - first for one, first in zip(cpu, java, strict=True)]
+        figures = [show(spread([one[part] for one in rounds]), 2) for part in names]
+        rows.append(
+            [
+                name,
+                *figures,
+                show(spread(left), 2),
+                show(spread(p50), 2),
+                show(spread(java), 2),
+                show(spread(python), 2),
+            ]
+        )
+    header = ["server", *names, "the rest", "p50", "CPU at 16 clients: java", "python"]
+    return (
+        "Milliseconds. One client, 500x375: the parts as a bare process does them; `ping`: a request that the front "
+        "end answers itself (the network and HTTP); the rest is the picture's way through the front end and the socket "
+        "to the worker and back, the worker's protocol, and what processes cost each other. CPU: processor time of a "
+        "request in batches.\n\n" + table(header, rows)
+    )
+
+
 def markdown(result: Mapping[str, Any]) -> str:
     parts = [
         "# Serving, measured",
@@ -105,6 +135,8 @@ def markdown(result: Mapping[str, Any]) -> str:
             ],
         ),
     ]
+    if any(result["stages"].values()):
+        parts += ["## Where the time of one request goes", _stages(result)]
     for cell in result["cells"]:
         size, clients = cell.split()
         facts = result["pictures"][size]
