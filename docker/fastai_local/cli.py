@@ -6,11 +6,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from fastai_contents.sbom_command import sbom_command
 from fastai_contents.size import size_command
+from fastai_local import bench
 from fastai_local.base import ensure_base
 from fastai_local.checks import check_command, clean_command, test_command
 from fastai_local.demo import demo_command
@@ -49,6 +51,10 @@ fastai-sagemaker: train a fastai vision model and serve it, on this machine as o
   make push                    builds both images and pushes them to Amazon ECR [DEVICE=cpu|gpu] [ARGS="--dry-run"]
   make test                    builds the images if there is an engine, and runs the tests [ARGS="-k name"]
   make check                   linter, formatter and type checker
+  make bench-serving           measures requests a second and latency beside other servers [QUICK=1]
+  make bench-start             measures the time from start to the first answer, and memory [QUICK=1]
+  make bench-size              measures what the images weigh, beside what the other servers' environments do
+  make bench-training          measures training beside plain fastai [QUICK=1]
   make clean                   stops the endpoints and removes build/ [IMAGES=1: and the images]
 
 RUNTIME=docker or RUNTIME=native (plain processes in build/venv) chooses how; unset, it is Docker when an engine
@@ -103,6 +109,7 @@ VERBS: dict[str, Callable[[Settings], int]] = {
     "test": test_command,
     "check": check_command,
     "clean": clean_command,
+    **{f"bench-{name}": partial(bench.run, name=name) for name in bench.NAMES},
 }
 
 

@@ -94,9 +94,10 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def ensure_side_environment(settings: Settings, name: str, requirements: Path) -> Path:
+def ensure_side_environment(settings: Settings, name: str, requirements: Path, *, torch: bool = False) -> Path:
     """Makes or updates build/``name``, an environment beside ours for what can't share it (another SDK, a peer to
-    measure), from a requirements file; returns its Python. Raises LocalError."""
+    measure), from a requirements file; returns its Python. ``torch``: with the build of torch that suits this machine.
+    Raises LocalError."""
     folder = settings.build / name
     python, stamp = folder / "bin" / "python", folder / "fastai-sagemaker.txt"
     wanted = hashlib.sha256(requirements.read_bytes() + f"{folder} {sys.version}".encode()).hexdigest()
@@ -105,6 +106,8 @@ def ensure_side_environment(settings: Settings, name: str, requirements: Path) -
     stamp.unlink(missing_ok=True)
     _create(folder)
     say(f"set-up: installing {_shown(requirements)} into {_shown(folder)}")
+    if torch:
+        install_torch(settings, python)
     if not _pip(settings, python, "--requirement", str(requirements)):
         raise LocalError(f"{_shown(requirements)} could not be installed: pip's last lines above say why (no network?)")
     stamp.write_text(wanted, encoding="utf-8")
@@ -127,8 +130,8 @@ def _pip(settings: Settings, python: Path, *requirements: str) -> bool:
     return stream([python, "-m", "pip", "install", *PIP_OPTIONS, *requirements], cwd=settings.root) == 0
 
 
-def install_torch(settings: Settings) -> None:
-    """Installs torch and torchvision before the rest asks for them.
+def install_torch(settings: Settings, python: Path | None = None) -> None:
+    """Installs torch and torchvision before the rest asks for them, into build/venv or where ``python`` is.
 
     On Linux a plain `pip install torch` takes the CUDA build of several GB. Where no NVIDIA driver could use it,
     the CPU build comes from pip's own configuration, else from PyTorch's index of CPU builds, else it is CUDA's.
@@ -136,7 +139,7 @@ def install_torch(settings: Settings) -> None:
     version, vision = locked_version("torch", settings.root), locked_version("torchvision", settings.root)
     if not version or platform.system() != "Linux" or has_nvidia_driver():
         return
-    python = venv_python(settings)
+    python = python or venv_python(settings)
     question = "import importlib.metadata as m; print(m.version('torch'), m.version('torchvision'))"
     installed = capture([python, "-c", question]).out.split()
     if [release.partition("+")[0] for release in installed] == [version, vision]:
