@@ -1,5 +1,8 @@
 """Errors that are the user's to mend: their text is shown as it is, without a traceback."""
 
+import os
+from pathlib import Path
+
 
 class UserError(Exception):
     """Something the user can mend; the message says what was wrong and what to do."""
@@ -7,3 +10,11 @@ class UserError(Exception):
 
 class ModelFolderError(UserError):
     """A model folder that is missing, half-written, damaged or of another version."""
+
+
+def unreadable(path: Path | str) -> str:
+    """What to tell a user about a file that this process has no right to read."""
+    return (
+        f"{path} can't be read by user {os.getuid()}: allow it (chmod -R a+rX), or start the container as another user; "
+        'in the local mode of SageMaker\'s SDK, which keeps its folders to itself: container_config {"user": "0"}'
+    )

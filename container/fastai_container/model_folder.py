@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from fastai_container.errors import ModelFolderError
+from fastai_container.errors import ModelFolderError, unreadable
 
 FORMAT_VERSION = 1
 MANIFEST = "model.json"
@@ -150,10 +149,10 @@ def verify_files(folder: Path, model: Model) -> None:
             )
         try:
             digest = _sha256(path)
+        except PermissionError:
+            raise ModelFolderError(unreadable(path)) from None
         except OSError as error:
-            raise ModelFolderError(
-                f"{path} can't be read by user {os.getuid()}: {error.strerror}; allow it: chmod -R a+rX {folder}"
-            ) from None
+            raise ModelFolderError(f"{path} can't be read: {error.strerror}") from None
         if digest != facts.get("sha256"):
             raise ModelFolderError(f"{path} is not the file that training wrote (its SHA-256 differs); copy it again")
 

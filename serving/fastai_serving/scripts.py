@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from sagemaker_inference import parameters
 
-from fastai_container.errors import UserError
+from fastai_container.errors import UserError, unreadable
 
 logger = logging.getLogger("supervisor")
 
@@ -56,8 +56,7 @@ def find(folder: Path, code: Path, environment: Mapping[str, str] = os.environ) 
     try:
         return _find(folder, code, environment)
     except PermissionError as error:
-        reason = f"{error.filename} can't be read by user {os.getuid()}"
-        raise UserError(f"{reason}; allow it (chmod -R a+rX), or start the container as another user") from None
+        raise UserError(unreadable(error.filename)) from None
 
 
 def _find(folder: Path, code: Path, environment: Mapping[str, str]) -> Script | None:
