@@ -15,6 +15,6 @@ class ModelFolderError(UserError):
 def unreadable(path: Path | str) -> str:
     """What to tell a user about a file that this process has no right to read."""
     return (
-        f"{path} can't be read by user {os.getuid()}: allow it (chmod -R a+rX), or start the container as another user; "
-        'in the local mode of SageMaker\'s SDK, which keeps its folders to itself: container_config {"user": "0"}'
+        f"{path} can't be read by user {os.getuid()}: allow it (chmod -R a+rX), or start the container as another "
+        'user; in local mode of the SageMaker SDK, whose folders nobody else can read: container_config {"user": "0"}'
     )
