@@ -1,9 +1,10 @@
 # Every target is a verb of docker/fastai_local, which needs nothing but Python. Variables reach it through the
 # environment, so that spaces and quotes in them survive.
 PYTHON ?= python3
-export DATA OUT HP MODEL IMAGE PORT DEVICE RUNTIME BASE_IMAGE VALIDATION WEIGHTS NETWORK ARGS IMAGES
+export DATA OUT HP MODEL IMAGE PORT DEVICE RUNTIME BASE_IMAGE VALIDATION WEIGHTS NETWORK ARGS IMAGES \
+    SDK SCRIPT TRAINING_IMAGE SERVING_IMAGE
 
-VERBS := help doctor engine base build train serve predict stop demo test check clean
+VERBS := help doctor engine base build train serve predict stop demo local-mode test check clean
 .DEFAULT_GOAL := help
 .PHONY: $(VERBS)
 

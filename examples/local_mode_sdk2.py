@@ -31,11 +31,8 @@ class ImagePredictor(Predictor):
         super().__init__(endpoint_name, sagemaker_session, IdentitySerializer("image/jpeg"), JSONDeserializer())
 
 
-def local_session(port: int = 8080, **container: object) -> LocalSession:
-    """A session that asks nothing of AWS while data lies on this machine; an endpoint of it listens at ``port``.
-
-    ``container``: more of a service of Docker Compose, for every container.
-    """
+def local_session(port: int = 8080) -> LocalSession:
+    """A session that asks nothing of AWS while data lies on this machine; an endpoint of it listens at ``port``."""
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")  # else boto3 looks for a role for several seconds
     region = os.environ.get("AWS_REGION", "us-east-1")
     boto = boto3.Session(region_name=region)
@@ -46,7 +43,7 @@ def local_session(port: int = 8080, **container: object) -> LocalSession:
     session = LocalSession(boto, sagemaker_config=defaults)
     # local_code: scripts are mounted, not uploaded. shm_size: processes that decode pictures need more shared memory
     # than Docker's 64 MB. user: folders that the SDK makes can be read by you and root alone.
-    container = {"shm_size": "1g", "user": "0"} | container
+    container = {"shm_size": "1g", "user": "0"}
     session.config = {"local": {"local_code": True, "serving_port": port, "container_config": container}}
     return session
 
@@ -60,7 +57,6 @@ if __name__ == "__main__":
     parser.add_argument("--training-image", default="fastai-sagemaker-training:cpu")
     parser.add_argument("--serving-image", default="fastai-sagemaker-serving:cpu")
     parser.add_argument("--port", type=int, default=8080, help="where the endpoint listens")
-    parser.add_argument("--label", action="append", default=[], help="name=value, for every container")
     parser.add_argument("hyperparameters", nargs="*", metavar="name=value")
     args = parser.parse_args()
 
@@ -73,7 +69,7 @@ if __name__ == "__main__":
         "instance_count": 1,
         "instance_type": args.instance_type,
         "hyperparameters": dict(item.split("=", 1) for item in args.hyperparameters),
-        "sagemaker_session": local_session(args.port, labels=args.label),
+        "sagemaker_session": local_session(args.port),
     }
 
     print("== train", flush=True)

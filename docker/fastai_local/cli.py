@@ -18,6 +18,7 @@ from fastai_local.errors import LocalError, Terminated, UsageError
 from fastai_local.images import build_images
 from fastai_local.install_engine import engine_command
 from fastai_local.job import train_command
+from fastai_local.local_mode import local_mode_command
 from fastai_local.native import ensure_environment
 from fastai_local.predict import predict_command
 from fastai_local.process import say
@@ -38,6 +39,9 @@ fastai-sagemaker: train a fastai vision model and serve it, on this machine as o
   make predict IMAGE=picture   sends a picture to the endpoint and prints its answer [PORT=8080]
   make stop                    stops the endpoints
   make demo                    all of it at once, on sample data or [DATA=folder]; the last line is the answer
+  make local-mode              the same by the SageMaker Python SDK's local mode, on PETS_DIR, sample data or
+                               [DATA=folder] [SDK=2|3] [HP="epochs=2"] [SCRIPT=training/pets.py] [PORT=number]
+                               [TRAINING_IMAGE=name SERVING_IMAGE=name]
   make test                    builds the images if there is an engine, and runs the tests [ARGS="-k name"]
   make check                   linter, formatter and type checker
   make clean                   stops the endpoints and removes build/ [IMAGES=1: and the images]
@@ -81,6 +85,7 @@ VERBS: dict[str, Callable[[Settings], int]] = {
     "predict": predict_command,
     "stop": stop_command,
     "demo": demo_command,
+    "local-mode": local_mode_command,
     "test": test_command,
     "check": check_command,
     "clean": clean_command,

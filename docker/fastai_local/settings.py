@@ -12,6 +12,7 @@ from fastai_local.errors import UsageError
 
 DEVICES = ("cpu", "gpu")
 RUNTIMES = ("docker", "native")
+SDKS = ("2", "3")
 # A plain base, and NVIDIA's with the driver's user-space settings; the CUDA libraries come with torch's wheels.
 DEFAULT_BASES = {"cpu": "debian:bookworm-slim", "gpu": "nvidia/cuda:13.0.2-base-ubuntu24.04"}
 DEFAULT_PORT = 8080
@@ -68,6 +69,10 @@ class Settings:
     weights: Path | None = None
     network: str | None = None
     base_image: str | None = None
+    training_image: str | None = None
+    serving_image: str | None = None
+    sdk: int = 2
+    script: Path | None = None
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     args: tuple[str, ...] = ()
     remove_images: bool = False
@@ -100,6 +105,10 @@ class Settings:
             weights=path("WEIGHTS"),
             network=text("NETWORK") or None,
             base_image=text("BASE_IMAGE") or None,
+            training_image=text("TRAINING_IMAGE") or None,
+            serving_image=text("SERVING_IMAGE") or None,
+            sdk=int(_choice("SDK", text("SDK") or "2", SDKS)),
+            script=path("SCRIPT"),
             hyperparameters=parse_hyperparameters(text("HP")),
             args=args,
             remove_images=_flag("IMAGES", text("IMAGES")),

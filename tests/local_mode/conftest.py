@@ -10,14 +10,16 @@ import shutil
 import socket
 import subprocess
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
+from docker.models.containers import Container
 
+from fastai_local.local_mode import COMPOSE_FOLDER
 from fastai_local.native import ensure_side_environment
 from fastai_local.settings import Settings
 from tests.aws import FakeAws
@@ -119,7 +121,6 @@ class LocalMode:
     """Runs programs that use an SDK, in an environment without AWS, and knows what they leave."""
 
     engine: docker.DockerClient
-    label: str
     aws: Mapping[str, str]
     make_folder: Callable[[str], Path]
     folders: list[Path]
@@ -147,7 +148,6 @@ class LocalMode:
         """Runs one function of a file of stories; it must end well."""
         given |= {
             "port": free_port(),
-            "label": self.label,
             "training_image": TRAINING_IMAGE,
             "serving_image": SERVING_IMAGE,
         }
@@ -155,9 +155,13 @@ class LocalMode:
         assert run.code == 0, run.log
         return run
 
-    def running(self) -> Sequence[str]:
-        """Containers of these tests that still run."""
-        return [one.name for one in self.engine.containers.list(filters={"label": self.label})]
+    def containers(self, *, stopped: bool = False) -> list[Container]:
+        """Containers of these tests that run, or are there at all: their compose files lie in our folders."""
+        return [
+            one
+            for one in self.engine.containers.list(all=stopped, ignore_removed=True)
+            if any(Path(one.labels.get(COMPOSE_FOLDER, "/")).is_relative_to(folder) for folder in self.folders)
+        ]
 
 
 @pytest.fixture(scope="session")
@@ -168,11 +172,9 @@ def local_mode(
     networks = {network.name for network in engine.networks.list()}
     # The SDKs give their S3 address to the containers, so it must be one that both sides reach.
     aws = fake_aws.environment(AWS_ENDPOINT_URL_S3=f"http://{gateway}:{fake_aws.port}")
-    mode = LocalMode(
-        engine, f"fastai-sagemaker.test=local-mode-{os.getpid()}", aws, tmp_path_factory.mktemp, folders=[]
-    )
+    mode = LocalMode(engine, aws, tmp_path_factory.mktemp, folders=[])
     yield mode
-    for container in engine.containers.list(all=True, filters={"label": mode.label}):
+    for container in mode.containers(stopped=True):
         container.remove(force=True)
     if "sagemaker-local" not in networks:
         for network in engine.networks.list(names=["sagemaker-local"]):

@@ -16,16 +16,17 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 
 import boto3
-from local_mode_sdk2 import ROLE, ImagePredictor, local_session
 from sagemaker.estimator import Estimator
 from sagemaker.model import Model
 from sagemaker.pytorch import PyTorch, PyTorchModel
+
+from local_mode_sdk2 import ROLE, ImagePredictor, local_session
 
 Given = Mapping[str, Any]
 
 
 def session(given: Given, **local: Any) -> Any:
-    made = local_session(given["port"], labels=[given["label"]])
+    made = local_session(given["port"])
     made.config = {"local": made.config["local"] | local}
     return made
 

@@ -37,7 +37,7 @@ def example(local_mode: LocalMode, sdk2_python: Path, few_pets: Path, five_pictu
     run = local_mode.run(
         sdk2_python,
         ROOT / "examples" / "local_mode_sdk2.py",
-        *("--data", str(few_pets), "--port", str(free_port()), "--label", local_mode.label),
+        *("--data", str(few_pets), "--port", str(free_port())),
         *("--training-image", TRAINING_IMAGE, "--serving-image", SERVING_IMAGE),
         *("--pictures", *map(str, five_pictures), "--"),
         *(f"{name}={value}" for name, value in SMALL.items()),
@@ -60,7 +60,7 @@ def test_fit_deploy_predict_delete(
     assert {label for _, label, _ in answers} <= set(BREEDS)
     assert all(100 / len(BREEDS) <= float(confidence) <= 100 for *_, confidence in answers)
     assert json.loads(archive(model_data)["model.json"])["vocab"] == sorted(BREEDS)
-    assert local_mode.running() == []
+    assert local_mode.containers() == []
 
 
 def test_the_hyperparameters_of_an_estimator_arrive(example: Run) -> None:
@@ -87,7 +87,7 @@ def test_script_data_and_model_on_s3(
     # pets.py answers with these two alone, so it was the script that answered
     assert [set(answer) for answer in result["answers"]] == [{"class", "confidence"}] * 5
     assert {answer["class"] for answer in result["answers"]} <= set(BREEDS)
-    assert local_mode.running() == []
+    assert local_mode.containers() == []
 
 
 def test_two_hosts(local_mode: LocalMode, sdk2_python: Path, few_pets: Path) -> None:
@@ -103,7 +103,7 @@ def test_two_hosts(local_mode: LocalMode, sdk2_python: Path, few_pets: Path) -> 
     )
     assert len(set(re.findall(r"Container (\S+-algo-[12]-\w+)  Created", run.log))) == 2
     assert json.loads(archive(run.result["model_data"])["model.json"])["vocab"] == sorted(BREEDS)
-    (regex,) = (one["Regex"] for one in definitions if one["Name"] == "validation:error")
+    (regex,) = (one["Regex"] for one in definitions if one["Name"] == "final_error_rate")
     assert re.search(regex, run.log)
 
 
@@ -135,7 +135,7 @@ def test_transform(
     answers = {path.name: json.loads(path.read_text()) for path in output.rglob("*.out")}
     assert set(answers) == {f"{picture.name}.out" for picture in five_pictures}
     assert {answer["class"] for answer in answers.values()} <= set(BREEDS)
-    assert local_mode.running() == []
+    assert local_mode.containers() == []
 
 
 def test_a_jobs_reason_is_seen(local_mode: LocalMode, sdk2_python: Path, few_pets: Path) -> None:
