@@ -9,6 +9,7 @@ place of `file://` and a real role, the same calls train and serve there.
 
 import argparse
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -75,8 +76,9 @@ if __name__ == "__main__":
     print("== train", flush=True)
     if args.script:
         # Nothing is stored at code_location; without one the SDK asks AWS for the account's own bucket.
+        # framework_version: how the SDK packs the script to serve with it, from 1.2 on into the model; our image stays.
         script = {"entry_point": args.script.name, "source_dir": str(args.script.parent.resolve())}
-        estimator = PyTorch(**script, **common, code_location="s3://unused/code")
+        estimator = PyTorch(**script, **common, code_location="s3://unused/code", framework_version="2.0")
     else:
         estimator = Estimator(**common)
     estimator.fit(data)
@@ -96,4 +98,6 @@ if __name__ == "__main__":
             print(f"== {picture.name}: {answer['class']} {answer['confidence']:.1%} ({took:.0f} ms)", flush=True)
     finally:
         print("== delete the endpoint", flush=True)
+        # Here the SDK stops Docker Compose, and its own thread may then complain that Compose was stopped.
+        threading.excepthook = lambda _: None
         predictor.delete_endpoint()

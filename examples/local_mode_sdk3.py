@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -98,4 +99,6 @@ if __name__ == "__main__":
             print(f"== {picture.name}: {answer['class']} {answer['confidence']:.1%} ({took:.0f} ms)", flush=True)
     finally:
         print("== delete the endpoint", flush=True)
+        # Here the SDK stops Docker Compose, and its own thread may then complain that Compose was stopped.
+        threading.excepthook = lambda _: None
         session.sagemaker_client.delete_endpoint(EndpointName="fastai-local")

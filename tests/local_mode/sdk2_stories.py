@@ -58,9 +58,10 @@ def script_on_s3(given: Given) -> Any:
         Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": boto3.Session().region_name}
     )
     data = here.upload_data(given["data"], bucket=bucket, key_prefix="pets")
-    script = {"entry_point": "pets.py", "source_dir": given["source"]}
     job = PyTorch(
-        **script,
+        entry_point="pets.py",
+        source_dir=given["source"],
+        framework_version="2.0",
         **common(given, here),
         output_path=f"s3://{bucket}/models",
         code_location=f"s3://{bucket}/code",
@@ -68,16 +69,7 @@ def script_on_s3(given: Given) -> Any:
     )
     job.fit(data)
     stored = [item.key for item in here.s3_resource.Bucket(bucket).objects.all()]
-    model = PyTorchModel(
-        model_data=job.model_data,
-        image_uri=given["training_image"],
-        role=ROLE,
-        predictor_cls=ImagePredictor,
-        code_location=f"s3://{bucket}/code",
-        env={"AWS_ENDPOINT_URL_S3": here.s3_client.meta.endpoint_url, "AWS_REGION": here.boto_region_name},
-        sagemaker_session=here,
-        **script,
-    )
+    model = job.create_model(predictor_cls=ImagePredictor)  # with the image and the script of the job
     return {
         "data": data,
         "model_data": job.model_data,
