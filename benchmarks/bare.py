@@ -1,7 +1,7 @@
 """The limit: processes that decode pictures and run batches, with no server. Started by benchmarks/serving.py.
 
-``python -m benchmarks.bare MODEL PICTURES``, then a JSON object a line on its standard input: ``size`` (500x375),
-``batch``, ``seconds``, ``full`` (decode every pixel). It answers with one: pictures a
+``python -m benchmarks.bare MODEL build/bench-model``, then a JSON object a line on its standard input: ``size``
+(500x375), ``batch``, ``seconds``, ``full`` (decode every pixel). It answers with one: pictures a
 second, times, classes; or, for ``stages``, the parts of a lone request.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.load import pictures_of
 from fastai_container.model_folder import Model, read_model
 from fastai_container.pictures import center_square, open_picture
 from fastai_serving.answers import encode, prediction
@@ -42,12 +43,13 @@ def stages(model: Model, runtime: Runtime, bodies: list[tuple[str, bytes]], most
     return {name: 1000 * statistics.median(values) for name, values in found.items()}
 
 
-def main(folder: Path, pictures: Path) -> None:
+def main(folder: Path, made: Path) -> None:
+    facts = json.loads((made / "facts.json").read_text(encoding="utf-8"))
     model = read_model(folder)
     runtime = load_runtime(folder, model, 1, None)
     bodies: dict[str, list[tuple[str, bytes]]] = {
-        place.name: [(path.name, path.read_bytes()) for path in sorted(place.glob("*.jpg"))]
-        for place in sorted(pictures.iterdir())
+        size: [(picture.name, picture.body) for picture in pictures_of(made, size, facts["expected"])]
+        for size in ("500x375", "1200x900", "4000x3000")
     }
     print("ready", flush=True)
     for line in sys.stdin:

@@ -24,6 +24,7 @@ from PIL import Image
 from torch import nn
 
 from benchmarks.common import MODEL, pets_folder
+from benchmarks.load import SURE
 from fastai_container.model_folder import Model
 from fastai_container.pictures import PictureError, center_square, model_input, open_picture
 from fastai_training.export import versions, write_model_folder
@@ -34,8 +35,6 @@ SIZE, CLASSES, PER_CLASS, SEED = 224, 37, 10, 0
 PRECISIONS = ("bf16", "int8")
 #: Pixels of the pictures that are sent, and how many there are of each size.
 PICTURES = {"500x375": 32, "1200x900": 32, "4000x3000": 8}
-#: An answer is only right or wrong where fp32 itself is sure.
-SURE = 0.6
 #: A camera's noise, in values of 0 to 255: an enlarged picture without it is a smaller file than a photograph.
 NOISE = 3.0
 

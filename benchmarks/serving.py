@@ -13,20 +13,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from benchmarks import load, model, serving_report
-from benchmarks.common import MODEL, QUICK, ROOT, cpu_seconds, machine, percentile
+from benchmarks.common import MODEL, QUICK, ROOT, cpu_seconds, machine, percentile, results_folder
 from benchmarks.servers import CORES, IMAGE, Server, running
 
 STOCK, BEST = "stock torch", "ours int8"
 PEERS = ("stock", "litserve", "torchserve", "uvicorn")
 SMALL = "500x375"
 #: Picture size and clients.
-CELLS = [(SMALL, 1), (SMALL, 4), (SMALL, 16), (SMALL, 64), ("1200x900", 16), ("4000x3000", 1), ("4000x3000", 16)]
+CELLS = [(SMALL, 1), (SMALL, 4), (SMALL, 16), (SMALL, 64), ("1200x900", 16), ("4000x3000", 16)]
+#: What a peer under our runtime is loaded with: the rest is the peer's own time, which its usual set-up shows.
+SHORT = [(SMALL, 1), (SMALL, 16)]
 ROUNDS = int(os.environ.get("ROUNDS", "1" if QUICK else "3"))
-SECONDS, MOST_SECONDS = (1.0, 4.0) if QUICK else (2.5, 8.0)
+SECONDS, MOST_SECONDS = (0.6, 3.0) if QUICK else (2.0, 6.0)
 BATCH = 8
 
 
@@ -41,7 +42,7 @@ class Bare:
             "-m",
             "benchmarks.bare",
             str(MODEL / runtime),
-            str(MODEL / "pictures"),
+            str(MODEL),
         ]
         self.processes = [
             subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -129,6 +130,8 @@ def measure() -> dict[str, Any]:
             began = time.monotonic()
             for size, clients in CELLS:
                 for server in servers:
+                    if server.kind in PEERS and server.runtime != "torch" and (size, clients) not in SHORT:
+                        continue
                     before = cpu_seconds(server.pids())
                     found = load.run(server.port, server.path, pictures[size], clients, SECONDS, MOST_SECONDS)
                     after = cpu_seconds(server.pids())
@@ -156,7 +159,7 @@ def measure() -> dict[str, Any]:
         "image": _image(),
         "seconds": SECONDS,
         "rounds": ROUNDS,
-        "pictures": {size: _bytes(MODEL / "pictures" / size) for size in model.PICTURES},
+        "pictures": {size: _bytes(pictures[size]) for size in model.PICTURES},
         "programs": facts["programs"],
         "memory_mb": {name: round(value) for name, value in memory.items()},
         "stages": parts,
@@ -164,8 +167,8 @@ def measure() -> dict[str, Any]:
     }
 
 
-def _bytes(folder: Path) -> dict[str, int]:
-    sizes = [path.stat().st_size for path in folder.glob("*.jpg")]
+def _bytes(pictures: list[load.Picture]) -> dict[str, int]:
+    sizes = [len(picture.body) for picture in pictures]
     return {"count": len(sizes), "mean_bytes": sum(sizes) // len(sizes)}
 
 
@@ -178,6 +181,8 @@ def _image() -> str:
 
 def main() -> int:
     result = measure()
+    # first: a report that can't be written must not cost the measurement
+    (results_folder() / "serving.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     serving_report.write_results(result)
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -122,9 +123,10 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"ResNet-34, 224 px, 37 classes. {result['rounds']} interleaved rounds of {result['seconds']:g} s for every "
         "load; a figure is the median of the rounds, in parentheses the lowest and the highest; a ratio is taken round "
         "by round. Each server has a worker for each core, and the client shares the cores with it. `right`: answers "
-        "with the class that torch gives in fp32 to the picture decoded in full. `bare`: as many processes as cores, "
-        "each decoding and running batches of 8; with one client, one process and single pictures. `torch`: the peer's "
-        "usual set-up, eager fp32; `int8`: our runtime and our way to read a picture under the peer's server. "
+        "with the class that torch gives in fp32 to the picture decoded in full, of pictures that it is sure of. "
+        "`bare`: as many processes as cores, each decoding and running batches of 8; with one client, one process and "
+        "single pictures. `torch`: the peer's usual set-up, eager fp32; `int8`: our runtime and our way to read a "
+        "picture under the peer's server. "
         f"Ours is the image {result['image']} with the host's network; the peers are plain processes.",
         "## Figures to reach",
         table(
@@ -184,5 +186,10 @@ def plot(result: Mapping[str, Any]) -> None:
 
 
 def write_results(result: Mapping[str, Any]) -> None:
+    """Tables and the plot; ``python -m benchmarks.serving_report`` writes them again from serving.json."""
     write("serving", result, markdown(result))
     plot(result)
+
+
+if __name__ == "__main__":
+    write_results(json.loads((results_folder() / "serving.json").read_text(encoding="utf-8")))

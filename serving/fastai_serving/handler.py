@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import sys
 from collections.abc import Mapping
@@ -77,9 +78,17 @@ def _report(name: str, error: BaseException) -> None:
         partial.replace(Path(state, f"load-failure-{name}"))
 
 
-def _load_or_end(context: Any) -> Service:
+def _first_to_end() -> None:
     with contextlib.suppress(OSError):  # a container may forbid it
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
+
+
+def _load_or_end(context: Any) -> Service:
+    if multiprocessing.parent_process() is None:
+        # The process that workers are forked from: ending it would free nothing that they hold.
+        os.register_at_fork(after_in_child=_first_to_end)
+    else:
+        _first_to_end()
     logs.configure_worker(log_level())
     try:
         return load(context)

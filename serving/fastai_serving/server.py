@@ -123,7 +123,16 @@ def configuration(settings: Settings, model: Path, state: Path, plugin: bool) ->
     }
 
 
-def plugin_properties(settings: Settings, model: Path, models: Path, state: Path) -> dict[str, str]:
+def preloads(settings: Settings, script: bool) -> bool:
+    """Whether the model is loaded once, before the workers are forked from the process that holds it.
+
+    They then share its memory. Only what survives a fork may be loaded so: a program that runs in the thread that
+    calls it, neither CUDA nor a pool of threads, nor whatever a user's script starts.
+    """
+    return settings.threads == 1 and not settings.gpus and not settings.multi_model and not script
+
+
+def plugin_properties(settings: Settings, model: Path, models: Path, state: Path, preload: bool) -> dict[str, str]:
     """What the plug-in reads (its Settings.java)."""
     values = {
         "port": settings.port,
@@ -139,6 +148,7 @@ def plugin_properties(settings: Settings, model: Path, models: Path, state: Path
         "model_bytes": settings.model_memory_mb * MB,
         "state": state,
         "handler": HANDLER,
+        "preload": str(preload).lower(),
     }
     if not settings.multi_model:
         values["model"] = model

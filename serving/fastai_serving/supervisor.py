@@ -156,7 +156,8 @@ def run() -> int:
             environment |= scripts.prepare(script, state)
         values = server.configuration(settings, folder, state, plugin is not None)
         server.write_properties(state / "mms.properties", values)
-        properties = server.plugin_properties(settings, folder, paths.base / "models", state)
+        preload = server.preloads(settings, script is not None)
+        properties = server.plugin_properties(settings, folder, paths.base / "models", state, preload)
         logger.info(
             "serving %s on port %s, %s workers of %s threads, batches of up to %s",
             what, settings.port, settings.workers, settings.threads, settings.batch_size,
