@@ -61,6 +61,12 @@ def test_serving_runs_without_rights(engine):
     assert run(engine, SERVING_IMAGE, "python3", "-c", "import fastai_serving", user="4242:4242") == ""
 
 
+@pytest.mark.parametrize("image", [SERVING_IMAGE, TRAINING_IMAGE])
+def test_java_takes_its_archive_of_classes(engine, image):
+    # -Xshare:on fails where the default starts without the archive, and says nothing
+    engine.containers.run(image, ["java", "-Xshare:on", "-version"], remove=True, network_mode="none")
+
+
 def test_torchvision_imports_in_any_script(engine):
     script = "import torchvision, fastai.vision.all, sagemaker_training, timm; print(torchvision.__version__)"
     assert run(engine, TRAINING_IMAGE, "python3", "-c", script).strip()
