@@ -125,7 +125,7 @@ class LocalMode:
     make_folder: Callable[[str], Path]
     folders: list[Path]
 
-    def run(self, python: Path, program: Path, *arguments: str, timeout: float = 300) -> Run:
+    def run(self, python: Path, program: Path, *arguments: str, timeout: float = 800) -> Run:
         folder = self.make_folder(program.stem)
         self.folders.append(folder)
         env = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
