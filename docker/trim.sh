@@ -37,5 +37,5 @@ if [ -d botocore/data ]; then
     done
 fi
 # Compiled once here: a container's root may be read-only, and a start should not compile.
-# Not in parallel processes, and with one hash seed: what is compiled should be the same bytes each time.
-PYTHONHASHSEED=0 /opt/venv/bin/python3 -m compileall -q --invalidation-mode unchecked-hash . >/dev/null || true
+# The same bytes each time: not in parallel processes, with one hash seed, and also what an import has compiled already.
+PYTHONHASHSEED=0 /opt/venv/bin/python3 -m compileall -q -f --invalidation-mode unchecked-hash . >/dev/null || true

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_the_sbom_is_valid_and_complete(engine, found, tmp_path, image):
     document = json.loads((tmp_path / "one.json").read_text())
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
     assert len(document["components"]) == len(components(found[image]))
-    urls = {component["purl"].partition("?")[0] for component in document["components"]}
+    urls = {unquote(component["purl"].partition("?")[0]) for component in document["components"]}
     for name in run(engine, image, "dpkg-query", "-W", "-f", "${Package}\n").splitlines():
         assert any(url.startswith(f"pkg:deb/debian/{name}@") for url in urls), name
     listed = json.loads(run(engine, image, "python3", "-m", "pip", "list", "--format", "json"))

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.engine
 #: The commit's time; none of the steps' own.
 EPOCH = 1_790_000_000
 OURS = "opt/fastai-sagemaker/"
-#: Folders that COPY makes when the image is put together, with the time of then.
-MADE_BY_COPY = {"opt", "opt/fastai-sagemaker", "opt/fastai-sagemaker/lib"}
+#: Folders that COPY makes when the image is put together have the time of then; what is in them has its own.
+MADE_BY_COPY = {"opt", "opt/java", "opt/venv", OURS.rstrip("/"), OURS + "lib", OURS + "licenses", OURS + "python"}
 
 
 def files(client: docker.DockerClient, tag: str, target: Path) -> dict[str, tuple[int, int, str]]:
