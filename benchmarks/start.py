@@ -19,7 +19,7 @@ STARTED = [
     ("torchserve", "torch"),
     ("uvicorn", "torch"),
 ]
-ROUNDS = 1 if QUICK else 5
+ROUNDS = 1 if QUICK else 4
 WORKERS = (2,) if QUICK else (1, 2, 4)
 
 
