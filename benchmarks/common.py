@@ -94,7 +94,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
     """Of two series that were measured in the same rounds: round by round, since a machine's speed swings between."""
-    return spread([mine / other for mine, other in zip(ours, theirs, strict=True)])
+    return spread([mine / other if other else float("inf") for mine, other in zip(ours, theirs, strict=True)])
 
 
 def show(value: Mapping[str, float] | float, digits: int = 1, unit: str = "") -> str:

@@ -27,7 +27,7 @@ CELLS = [(SMALL, 1), (SMALL, 4), (SMALL, 16), (SMALL, 64), ("1200x900", 16), ("4
 #: What a peer under our runtime is loaded with: the rest is the peer's own time, which its usual set-up shows.
 SHORT = [(SMALL, 1), (SMALL, 16)]
 ROUNDS = int(os.environ.get("ROUNDS", "1" if QUICK else "3"))
-SECONDS, MOST_SECONDS = (0.6, 3.0) if QUICK else (2.0, 6.0)
+SECONDS, MOST_SECONDS = (0.6, 3.0) if QUICK else (1.5, 5.0)
 BATCH = 8
 
 

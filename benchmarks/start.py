@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -19,7 +20,7 @@ STARTED = [
     ("torchserve", "torch"),
     ("uvicorn", "torch"),
 ]
-ROUNDS = 1 if QUICK else 5
+ROUNDS = int(os.environ.get("ROUNDS", "1" if QUICK else "4"))
 WORKERS = (2,) if QUICK else (1, 2, 4)
 
 
