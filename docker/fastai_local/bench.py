@@ -1,4 +1,4 @@
-"""`make bench-serving`, `bench-start`, `bench-size`, `bench-training`: the programs of benchmarks/, run in build/venv."""
+"""`make bench-serving`, `-start`, `-size` and `-training`: the programs of benchmarks/, run in build/venv."""
 
 from __future__ import annotations
 

@@ -1,0 +1,245 @@
+"""How each server is started, found ready and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import load
+from benchmarks.common import BUILD, MODEL, ROOT, pss_mb
+from fastai_local.native import ensure_side_environment
+from fastai_local.settings import Settings
+
+CORES = len(os.sched_getaffinity(0))
+IMAGE = os.environ.get("SERVING_IMAGE", "fastai-sagemaker-serving:cpu")
+PEERS = ("stock", "litserve", "torchserve", "uvicorn")
+START_SECONDS = 180
+STOP_SECONDS = 15
+
+
+class BenchError(RuntimeError):
+    """A server that doesn't start or doesn't answer; the end of its log is in the message."""
+
+
+def environment(peer: str) -> Path:
+    """build/bench-<peer>, made if need be; its Python."""
+    return ensure_side_environment(
+        Settings(), f"bench-{peer}", ROOT / "benchmarks" / "peers" / peer / "requirements.txt", torch=True
+    )
+
+
+def _low_port() -> int:
+    # multi-model-server takes no port above 32766
+    for port in range(20000 + os.getpid() % 5000, 32000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise BenchError("no port is free")
+
+
+@dataclass
+class Server:
+    """``kind``: ours, ours-native or a peer; ``runtime``: torch, bf16 or int8. ``workers`` None: as many as cores."""
+
+    kind: str
+    runtime: str
+    workers: int | None = None
+    port: int = 0
+    path: str = "/invocations"
+    process: subprocess.Popen[bytes] | None = None
+    folder: Path = field(default_factory=Path)
+    started: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {self.runtime}"
+
+    @property
+    def count(self) -> int:
+        return self.workers or CORES
+
+    @property
+    def container(self) -> str:
+        return f"fastai-sagemaker-bench-{os.getpid()}-{self.port}"
+
+    def start(self) -> None:
+        """Starts it; ``wait`` tells when it answers."""
+        self.port = _low_port()
+        self.folder = BUILD / "bench-run" / f"{self.kind}-{self.runtime}-{self.port}"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        command, variables = getattr(self, "_" + self.kind.replace("-", "_"))()
+        paths = [str(ROOT), str(ROOT / "container"), str(ROOT / "serving")]
+        known = {name: value for name, value in os.environ.items() if name not in ("QUICK", "PYTHONPATH")}
+        env = known | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"} | variables
+        with (self.folder / "log").open("wb") as log:
+            self.started = time.monotonic()
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def _variables(self) -> dict[str, str]:
+        return {"PEER_MODELS": str(MODEL), "PEER_RUNTIME": self.runtime, "PEER_PORT": str(self.port)}
+
+    def _ours(self) -> tuple[list[str], dict[str, str]]:
+        command = ["docker", "run", "--rm", "--name", self.container, "--network", "host"]
+        command += ["--env", f"SAGEMAKER_BIND_TO_PORT={self.port}"]
+        command += ["--env", f"SAGEMAKER_MODEL_SERVER_WORKERS={self.workers}"] if self.workers else []
+        command += ["--volume", f"{MODEL / self.runtime}:/opt/ml/model:ro", IMAGE, "serve"]
+        return command, {}
+
+    def _ours_native(self) -> tuple[list[str], dict[str, str]]:
+        (self.folder / "model").symlink_to(MODEL / self.runtime, target_is_directory=True)
+        variables = {"SAGEMAKER_BASE_DIR": str(self.folder), "SAGEMAKER_BIND_TO_PORT": str(self.port)}
+        if self.workers:
+            variables["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(self.workers)
+        return [sys.executable, "-m", "fastai_container", "serve"], variables
+
+    def _stock(self) -> tuple[list[str], dict[str, str]]:
+        python = environment("stock")
+        folder = self.folder / "model"
+        (folder / "code").mkdir(parents=True)
+        shutil.copyfile(ROOT / "benchmarks" / "peers" / "stock" / "inference.py", folder / "code" / "inference.py")
+        # sagemaker-inference's own configuration. Its start_model_server writes it to /etc and allows one server.
+        write = (
+            "import sys; from sagemaker_inference import model_server as m, environment as e; "
+            "open(sys.argv[1], 'w').write(m._generate_mms_config_properties(e.Environment(), m.DEFAULT_HANDLER_SERVICE)"
+            "); print(m.DEFAULT_MMS_LOG_FILE)"
+        )
+        variables = self._variables() | {
+            "SAGEMAKER_BASE_DIR": str(self.folder),
+            "SAGEMAKER_BIND_TO_PORT": str(self.port),
+            "TMPDIR": str(self.folder),
+            "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": os.pathsep.join(map(str, (folder / "code", ROOT, ROOT / "container", ROOT / "serving"))),
+        }
+        if self.workers:
+            variables["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(self.workers)
+        properties = self.folder / "mms.properties"
+        done = subprocess.run(
+            [str(python), "-c", write, str(properties)],
+            env=os.environ | variables, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        command = [str(python.parent / "multi-model-server"), "--start", "--foreground", "--model-store", "/"]
+        command += ["--mms-config", str(properties), "--log-config", done.stdout.split()[-1]]
+        return [*command, "--models", f"model={folder}"], variables
+
+    def _litserve(self) -> tuple[list[str], dict[str, str]]:
+        python = environment("litserve")
+        variables = self._variables() | {"PEER_WORKERS": str(self.count), "OMP_NUM_THREADS": "1"}
+        return [str(python), "-m", "benchmarks.peers.litserve.server"], variables
+
+    def _uvicorn(self) -> tuple[list[str], dict[str, str]]:
+        python = environment("uvicorn")
+        command = [str(python), "-m", "uvicorn", "benchmarks.peers.uvicorn.server:app", "--port", str(self.port)]
+        command += ["--workers", str(self.count), "--no-access-log", "--log-level", "warning"]
+        return command, self._variables() | {"OMP_NUM_THREADS": "1"}
+
+    def _torchserve(self) -> tuple[list[str], dict[str, str]]:
+        python = environment("torchserve")
+        store = self.folder / "store"
+        store.mkdir()
+        subprocess.run(
+            [
+                str(python.parent / "torch-model-archiver"), "--model-name", "classifier", "--version", "1.0",
+                "--handler", str(ROOT / "benchmarks" / "peers" / "torchserve" / "handler.py"),
+                "--export-path", str(store),
+            ],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        # one millisecond to wait for company, as for LitServe
+        registered = {
+            "minWorkers": self.count, "maxWorkers": self.count, "batchSize": 8, "maxBatchDelay": 1,
+            "responseTimeout": 120, "defaultVersion": True, "marName": "classifier.mar",
+        }  # fmt: skip
+        lines = [
+            f"inference_address=http://127.0.0.1:{self.port}",
+            *(
+                f"{name}_address=http://127.0.0.1:{_after(self.port, step)}"
+                for step, name in ((1, "management"), (2, "metrics"))
+            ),
+            *(f"grpc_{name}_port={_after(self.port, step)}" for step, name in ((3, "inference"), (4, "management"))),
+            f"model_store={store}",
+            "load_models=classifier.mar",
+            "models=" + json.dumps({"classifier": {"1.0": registered}}),
+            "job_queue_size=1000",
+            "disable_token_authorization=true",
+        ]
+        (self.folder / "config.properties").write_text("\n".join(lines) + "\n")
+        self.path = "/predictions/classifier"
+        variables = self._variables() | {
+            "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+            "TEMP": str(self.folder), "TMPDIR": str(self.folder), "LOG_LOCATION": str(self.folder / "logs"),
+            "METRICS_LOCATION": str(self.folder / "logs"), "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        command = [str(python.parent / "torchserve"), "--start", "--foreground", "--ncs"]
+        return [*command, "--ts-config", str(self.folder / "config.properties")], variables
+
+    def wait(self, picture: load.Picture, seconds: float = START_SECONDS) -> float:
+        """Until it answers a picture rightly; returns seconds since it was started. Raises BenchError."""
+        while time.monotonic() - self.started < seconds:
+            with contextlib.suppress(OSError):
+                if load.ask(self.port, self.path, picture) == picture.expected:
+                    return time.monotonic() - self.started
+            if self.process is None or self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise BenchError(f"{self.name} does not answer:\n{self.log()[-3000:]}")
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def pids(self) -> list[int]:
+        assert self.process is not None
+        if self.kind != "ours":
+            return [self.process.pid]
+        shown = subprocess.run(
+            ["docker", "inspect", "--format", "{{.State.Pid}}", self.container],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return [int(shown.stdout)]
+
+    def memory_mb(self) -> float:
+        return pss_mb(self.pids())
+
+    def stop(self) -> None:
+        if self.process is None:
+            return
+        if self.kind == "ours":
+            subprocess.run(["docker", "rm", "--force", self.container], capture_output=True, check=False)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
+
+def _after(port: int, step: int) -> int:
+    return port + 10_000 + step
+
+
+@contextlib.contextmanager
+def running(servers: list[Server], picture: load.Picture) -> Iterator[None]:
+    """Starts them one after another, and ends them all."""
+    try:
+        for server in servers:
+            server.start()
+            print(f"{server.name}: answers after {server.wait(picture):.1f} s, {server.memory_mb():.0f} MB", flush=True)
+        yield
+    finally:
+        for server in servers:
+            server.stop()

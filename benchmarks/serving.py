@@ -1,0 +1,167 @@
+"""`make bench-serving`: requests a second and latency, beside other servers and beside no server at all.
+
+Rounds are interleaved: each takes every server once for each kind of load, the others idle meanwhile. A claim is the
+ratio of two servers in one round; its spread is that over the rounds. QUICK=1 takes two or three minutes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks import load, model, serving_report
+from benchmarks.common import MODEL, QUICK, ROOT, machine, percentile
+from benchmarks.servers import CORES, IMAGE, Server, running
+
+STOCK, BEST = "stock torch", "ours int8"
+PEERS = ("stock", "litserve", "torchserve", "uvicorn")
+SMALL = "500x375"
+#: Picture size and clients.
+CELLS = [(SMALL, 1), (SMALL, 4), (SMALL, 16), (SMALL, 64), ("1200x900", 16), ("4000x3000", 1), ("4000x3000", 16)]
+ROUNDS = int(os.environ.get("ROUNDS", "1" if QUICK else "3"))
+SECONDS, MOST_SECONDS = (1.0, 4.0) if QUICK else (2.5, 8.0)
+BATCH = 8
+
+
+class Bare:
+    """Processes without a server; see benchmarks/bare.py."""
+
+    def __init__(self, runtime: str) -> None:
+        self.name = f"bare {runtime}"
+        env = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / room) for room in (".", "container", "serving"))}
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.bare",
+            str(MODEL / runtime),
+            str(MODEL / "pictures"),
+        ]
+        self.processes = [
+            subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for _ in range(CORES)
+        ]
+        for process in self.processes:
+            assert process.stdout is not None
+            if process.stdout.readline().strip() != "ready":
+                raise RuntimeError(f"{self.name} does not start; what it wrote is above")
+
+    def run(
+        self, size: str, batch: int, processes: int, expected: dict[str, Any], full: bool = False
+    ) -> dict[str, Any]:
+        """Pictures a second of all, and the time of a batch; ``full``: with no scaled decode."""
+        order = {"size": size, "batch": batch, "seconds": SECONDS, "full": full}
+        found = []
+        for process in self.processes[:processes]:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+        for process in self.processes[:processes]:
+            assert process.stdout is not None
+            found.append(json.loads(process.stdout.readline()))
+        classes = {name: answered for one in found for name, answered in one["classes"].items()}
+        wrong = sum(answered != expected[f"{size}/{name}"]["class"] for name, answered in classes.items())
+        seconds = [second for one in found for second in one["seconds"]]
+        return {
+            "per_second": sum(one["per_second"] for one in found),
+            "p50_ms": 1000 * percentile(seconds, 0.5),
+            "p99_ms": 1000 * percentile(seconds, 0.99),
+            "right": len(classes) - wrong,
+            "wrong": wrong,
+            "errors": 0,
+        }
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def bare_processes() -> Iterator[list[Bare]]:
+    made: list[Bare] = []
+    try:
+        for precision in model.PRECISIONS:
+            made.append(Bare(precision))
+        yield made
+    finally:
+        for one in made:
+            one.stop()
+
+
+def _servers() -> list[Server]:
+    wanted = [(peer, "torch") for peer in PEERS] + [(peer, "int8") for peer in PEERS]
+    wanted += [("ours", precision) for precision in model.PRECISIONS]
+    only = os.environ.get("SERVERS")
+    return [Server(kind, runtime) for kind, runtime in wanted if not only or f"{kind}-{runtime}" in only.split(",")]
+
+
+def measure() -> dict[str, Any]:
+    """All rounds: ``cells`` maps a kind of load to a server's results, round by round."""
+    facts = model.ensure()
+    expected = facts["expected"]
+    pictures = {size: load.pictures_of(MODEL, size, expected) for size in model.PICTURES}
+    servers = _servers()
+    cells: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    memory: dict[str, float] = {}
+
+    def add(size: str, clients: int, name: str, result: dict[str, Any]) -> None:
+        cells.setdefault(f"{size} {clients}", {}).setdefault(name, []).append(result)
+
+    with bare_processes() as limits, running(servers, pictures[SMALL][0]):
+        for number in range(ROUNDS):
+            began = time.monotonic()
+            for size, clients in CELLS:
+                for server in servers:
+                    found = load.run(server.port, server.path, pictures[size], clients, SECONDS, MOST_SECONDS)
+                    if found.first_error:
+                        print(f"{server.name} at {clients} clients: {found.first_error}", flush=True)
+                    add(size, clients, server.name, found.summary())
+                for limit in limits:
+                    alone = clients == 1
+                    batch, processes = (1, 1) if alone else (BATCH, CORES)
+                    add(size, clients, limit.name, limit.run(size, batch, processes, expected))
+                    if size == "4000x3000":
+                        full = limit.run(size, batch, processes, expected, full=True)
+                        add(size, clients, f"{limit.name} full decode", full)
+            if number == 0:
+                memory = {server.name: server.memory_mb() for server in servers}
+            print(f"round {number + 1} of {ROUNDS}: {time.monotonic() - began:.0f} s", flush=True)
+    return {
+        "machine": machine(),
+        "image": _image(),
+        "seconds": SECONDS,
+        "rounds": ROUNDS,
+        "pictures": {size: _bytes(MODEL / "pictures" / size) for size in model.PICTURES},
+        "programs": facts["programs"],
+        "memory_mb": {name: round(value) for name, value in memory.items()},
+        "cells": cells,
+    }
+
+
+def _bytes(folder: Path) -> dict[str, int]:
+    sizes = [path.stat().st_size for path in folder.glob("*.jpg")]
+    return {"count": len(sizes), "mean_bytes": sum(sizes) // len(sizes)}
+
+
+def _image() -> str:
+    done = subprocess.run(
+        ["docker", "image", "inspect", "--format", "{{.Id}}", IMAGE], capture_output=True, text=True, check=False
+    )
+    return f"{IMAGE} {done.stdout.strip()[7:19]}"
+
+
+def main() -> int:
+    result = measure()
+    serving_report.write_results(result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
