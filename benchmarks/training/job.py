@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import shutil
@@ -36,9 +37,10 @@ FROZEN, UNFROZEN = (1, 1) if QUICK else (3, 3)
 SIZE = 64 if QUICK else 224
 ROUNDS = 1 if QUICK else int(os.environ.get("ROUNDS", "2"))
 BATCH_SIZE = 64
-#: The shortest recipe that reached plain fastai's accuracy on other splits (seeds 1 to 3); not chosen on this one.
-RECIPE = {"freeze_epochs": "1", "epochs": "0"}
-PARAMETERS = {"arch": "efficientnet_lite0", "image_size": str(SIZE), "seed": str(SEED), **RECIPE}
+#: Of the built-in program: as short as it gets, and with an epoch of the whole network.
+RECIPES = {"head": {"freeze_epochs": "1", "epochs": "0"}, "whole": {"freeze_epochs": "1", "epochs": "1"}}
+NAMES = {"plain": "plain fastai", "head": "ours, head alone", "whole": "ours, one epoch of all"}
+PARAMETERS = {"arch": "efficientnet_lite0", "image_size": str(SIZE), "seed": str(SEED)}
 
 
 def split(folder: Path) -> tuple[list[Example], list[Example]]:
@@ -65,13 +67,13 @@ def plain(folder: Path, train: Sequence[Example], valid: Sequence[Example]) -> d
     return result | {"job_seconds": done.seconds, "peak_mb": done.peak_mb}
 
 
-def ours(folder: Path, pictures: Path, valid: Sequence[Example]) -> dict[str, Any]:
+def ours(folder: Path, pictures: Path, valid: Sequence[Example], recipe: Mapping[str, str]) -> dict[str, Any]:
     """One job of the built-in program, as ``make train`` runs it.
 
     Raises RuntimeError when it held out other pictures than ``valid``.
     """
     channels = {"training": pictures}
-    write_tree(folder, channels, PARAMETERS)
+    write_tree(folder, channels, {**PARAMETERS, **recipe})
     link_channels(folder, channels)
     done = run(["-m", "fastai_container", "train"], folder, {"SAGEMAKER_BASE_DIR": str(folder)})
     output = folder / "output" / "data"
@@ -112,35 +114,35 @@ def frozen_rate(history: Sequence[Mapping[str, float]], epochs: int) -> float:
 
 
 def compare(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The facts of all ``rounds``, each {"plain": ..., "ours": ...}."""
-    theirs, mine = [item["plain"] for item in rounds], [item["ours"] for item in rounds]
-
-    def series(name: str) -> dict[str, Any]:
-        a, b = [item[name] for item in theirs], [item[name] for item in mine]
-        return {"plain": spread(a), "ours": spread(b), "ratio": ratios(b, a)}
-
-    facts: dict[str, Any] = {name: series(name) for name in ("training_seconds", "job_seconds", "peak_mb")}
-    a = [frozen_rate(item["history"], FROZEN) for item in theirs]
-    b = [frozen_rate(item["history"], int(RECIPE["freeze_epochs"])) for item in mine]
-    facts["frozen_images_per_second"] = {"plain": spread(a), "ours": spread(b), "ratio": ratios(b, a)}
-    first = [reached(item["history"], item["error_rate"]) for item in theirs]
-    facts["first_as_good_seconds"] = {
-        "plain": spread(first),
-        "ours": facts["training_seconds"]["ours"],
-        "ratio": ratios([item["training_seconds"] for item in mine], first),
-    }
-    facts["error_rate"] = {
-        "plain": spread([item["error_rate"] for item in theirs]),
-        "ours": spread([item["error_rate"] for item in mine]),
-    }
-    facts["reached"] = all(item["ours"]["error_rate"] <= item["plain"]["error_rate"] + 1e-9 for item in rounds)
-    facts["parts"] = {name: spread([item["parts"][name] for item in mine]) for name in mine[0]["parts"]}
+    """The facts of all ``rounds``, each with a run of every one of NAMES. A ratio is to plain fastai's run."""
+    facts: dict[str, Any] = {}
+    first = [reached(item["plain"]["history"], item["plain"]["error_rate"]) for item in rounds]
+    plain_rate = [frozen_rate(item["plain"]["history"], FROZEN) for item in rounds]
+    for who in NAMES:
+        runs = [item[who] for item in rounds]
+        series = {name: [run[name] for run in runs] for name in ("training_seconds", "job_seconds", "peak_mb")}
+        base = {name: [item["plain"][name] for item in rounds] for name in series}
+        series["first_as_good_seconds"] = first if who == "plain" else series["training_seconds"]
+        base["first_as_good_seconds"] = first
+        series["frozen_images_per_second"] = [
+            frozen_rate(run["history"], FROZEN if who == "plain" else int(RECIPES[who]["freeze_epochs"]))
+            for run in runs
+        ]
+        base["frozen_images_per_second"] = plain_rate
+        facts[who] = {
+            name: spread(values) | {"ratio": ratios(values, base[name])} for name, values in series.items()
+        } | {"error_rate": spread([run["error_rate"] for run in runs])}
+        if who != "plain":
+            facts[who]["reached"] = all(
+                item[who]["error_rate"] <= item["plain"]["error_rate"] + 1e-9 for item in rounds
+            )
+            facts[who]["parts"] = {name: spread([run["parts"][name] for run in runs]) for name in runs[0]["parts"]}
     return facts
 
 
 ROWS = (
     ("training_seconds", "training, seconds", 1),
-    ("first_as_good_seconds", "the same, plain fastai stopped at its first epoch as good as its last, seconds", 1),
+    ("first_as_good_seconds", "the same, plain fastai's until its first epoch as good as its last, seconds", 1),
     ("job_seconds", "whole job, seconds (ours: with the int8 program, the model folder and the report)", 1),
     ("frozen_images_per_second", "body frozen, pictures a second", 1),
     ("peak_mb", "memory, MB (highest PSS of all processes)", 0),
@@ -149,29 +151,44 @@ ROWS = (
 
 def report(facts: Mapping[str, Any]) -> str:
     """The facts as Markdown."""
-    rows = [
-        [text, *(show(facts[name][who], digits) for who in ("plain", "ours")), show(facts[name]["ratio"], 3)]
-        for name, text, digits in ROWS
-    ]
-    errors = [show({key: 100 * value for key, value in facts["error_rate"][who].items()}) for who in ("plain", "ours")]
-    rows.insert(0, ["held-out error, %", *errors, ""])
-    verdict = "at most as many errors in every round" if facts["reached"] else "MORE errors in some round"
-    recipe = " ".join(f"{name}={value}" for name, value in facts["parameters"].items())
+
+    def cell(who: str, name: str, digits: int) -> str:
+        values = facts[who][name]
+        text = show({key: values[key] for key in ("median", "min", "max")}, digits)
+        return text if who == "plain" else f"{text}; {show(values['ratio'], 3)} of plain"
+
+    def error(who: str) -> str:
+        text = show({key: 100 * value for key, value in facts[who]["error_rate"].items()})
+        if who == "plain":
+            return text
+        return text + (
+            "; at most plain's in every round" if facts[who]["reached"] else "; MORE than plain's in a round"
+        )
+
+    rows = [["held-out error, %", *(error(who) for who in NAMES)]]
+    rows += [[text, *(cell(who, name, digits) for who in NAMES)] for name, text, digits in ROWS]
+    common = " ".join(f"{name}={value}" for name, value in PARAMETERS.items())
+    recipes = "; ".join(
+        f"{NAMES[who]}: " + " ".join(f"{name}={value}" for name, value in recipe.items())
+        for who, recipe in RECIPES.items()
+    )
     conditions = (
         f"EfficientNet-Lite0 from the same ImageNet weights, {SIZE} px, batches of {BATCH_SIZE}; "
         f"{facts['training_pictures']} pictures of {facts['classes']} breeds to train on and the same "
         f"{facts['validation_pictures']} held out. Plain fastai: lesson 1, {FROZEN} epochs frozen and {UNFROZEN} not, "
-        f"with `aug_transforms`. Ours: the built-in program with `{recipe}`, the shortest recipe that reached plain "
-        f"fastai's accuracy on other splits (seeds 1 to 3); {verdict}. {facts['rounds']} rounds, plain fastai and ours "
-        "first in turn; a ratio is ours to plain fastai's in the same round. Median (lowest–highest)."
+        f"with `aug_transforms`. Ours: the built-in program with `{common}`; {recipes}. {facts['rounds']} rounds, each "
+        "in another order; a ratio is to plain fastai's run of the same round. Median (lowest–highest)."
     )
+    parts = [
+        [name, *(show(facts[who]["parts"][name]) for who in RECIPES)] for name in facts[next(iter(RECIPES))]["parts"]
+    ]
     return "\n\n".join(
         [
             "# Training beside plain fastai",
             conditions,
-            table(["", "plain fastai", "ours", "ratio"], rows),
-            "Where our job's time goes:",
-            table(["part", "seconds"], [[name, show(value)] for name, value in facts["parts"].items()]),
+            table(["", *NAMES.values()], rows),
+            "Where the seconds of our jobs go:",
+            table(["part", *(NAMES[who] for who in RECIPES)], parts),
             describe(facts["machine"]),
         ]
     )
@@ -185,16 +202,15 @@ def plot(rounds: Sequence[Mapping[str, Any]], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 4), dpi=120)
-    for who, colour, label in (("plain", "tab:grey", "plain fastai"), ("ours", "tab:blue", "ours")):
+    for who, colour in zip(NAMES, ("tab:grey", "tab:orange", "tab:blue"), strict=True):
         for number, item in enumerate(rounds):
-            history, passed = item[who]["history"], 0.0
-            seconds = []
-            for row in history:
-                # Ours are each epoch's own.
-                passed = row["seconds"] if who == "plain" else passed + row["seconds"]
-                seconds.append(passed)
+            history = item[who]["history"]
+            # Ours are each epoch's own; plain fastai's count from the beginning.
+            seconds = [row["seconds"] for row in history]
+            if who != "plain":
+                seconds = list(itertools.accumulate(seconds))
             errors = [100 * row["error_rate"] for row in history]
-            axes.plot(seconds, errors, "o-", color=colour, label=None if number else label)
+            axes.plot(seconds, errors, "o-", color=colour, label=None if number else NAMES[who])
     axes.set(xlabel="seconds of training", ylabel="held-out error, %", ylim=(0, None), xlim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()
@@ -207,29 +223,30 @@ def main() -> int:
     pictures = pets_folder().resolve()
     train, valid = split(pictures)
     work = BUILD / "bench-training"
-    rounds: list[dict[str, Any]] = []
-    for number in range(ROUNDS):
-        item: dict[str, Any] = {}
-        for who in ("plain", "ours") if number % 2 == 0 else ("ours", "plain"):
-            folder = work / f"{who}-{number}"
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            item[who] = plain(folder, train, valid) if who == "plain" else ours(folder, pictures, valid)
-            done = item[who]
-            print(
-                f"round {number + 1}, {who}: {done['training_seconds']:.1f} s, {done['error_rate']:.1%} wrong",
-                flush=True,
-            )
-        rounds.append(item)
-    facts = compare(rounds) | {
-        "rounds": len(rounds),
-        "runs": rounds,
-        "parameters": PARAMETERS,
+    described = {
         "training_pictures": len(train),
         "validation_pictures": len(valid),
         "classes": len({item.label for item in train}),
+        "parameters": PARAMETERS,
+        "recipes": RECIPES,
         "machine": machine(),
     }
-    write("training", facts, report(facts))
-    plot(rounds, results_folder() / "training.png")
+    rounds: list[dict[str, Any]] = []
+    for number in range(ROUNDS):
+        item: dict[str, Any] = {}
+        for who in NAMES if number % 2 == 0 else reversed(NAMES):
+            folder = work / f"{who}-{number}"
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            if who == "plain":
+                item[who] = plain(folder, train, valid)
+            else:
+                item[who] = ours(folder, pictures, valid, RECIPES[who])
+            seconds, wrong = item[who]["training_seconds"], item[who]["error_rate"]
+            print(f"round {number + 1}, {NAMES[who]}: {seconds:.1f} s of training, {wrong:.1%} wrong", flush=True)
+        rounds.append(item)
+        # After each round: one that is cut short loses only that round.
+        facts = described | compare(rounds) | {"rounds": len(rounds), "runs": rounds}
+        write("training", facts, report(facts))
+        plot(rounds, results_folder() / "training.png")
     return 0
