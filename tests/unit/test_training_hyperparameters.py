@@ -43,9 +43,11 @@ def test_what_sagemaker_adds_is_left_alone():
     [
         ({"epoch": "3"}, ["'epoch'", "did you mean epochs"]),
         ({"zzz": "3"}, ["'zzz'", "there are arch"]),
-        ({"epochs": "three"}, ["epochs='three'", "whole number from 1 to 10000"]),
+        ({"epochs": "three"}, ["epochs='three'", "whole number from 0 to 10000"]),
         ({"epochs": "2.5"}, ["whole number"]),
-        ({"epochs": "0"}, ["from 1"]),
+        ({"epochs": "-1"}, ["from 0"]),
+        ({"epochs": "0", "freeze_epochs": "0"}, ["epochs=0", "freeze_epochs of 1"]),
+        ({"epochs": "0", "pretrained": "false"}, ["epochs=0", "pretrained=true"]),
         ({"epochs": "nan"}, ["whole number"]),
         ({"lr": "-1"}, ["or auto"]),
         ({"precision": "bf61"}, ["one of auto, fp32, bf16, fp16", "did you mean bf16"]),

@@ -53,7 +53,7 @@ class HyperParameters:
     """Defaults are lesson 1's, as far as they still make sense."""
 
     arch: str = _parameter("resnet34", "architecture: any name of torchvision's or timm's classification models")
-    epochs: int = _parameter(4, "epochs of training the whole network", low=1, high=10_000)
+    epochs: int = _parameter(4, "epochs of training the whole network; 0 trains the head alone", low=0, high=10_000)
     freeze_epochs: int = _parameter(
         1, "epochs of training the head alone first, when the body is pretrained", low=0, high=10_000
     )
@@ -189,7 +189,13 @@ def parse(values: Mapping[str, Any]) -> HyperParameters:
             raise HyperParameterError(f"hyperparameter {name} is given twice: as {given[name]!r} and as {raw_name!r}")
         given[name] = raw_name
         result[name] = _convert(raw_name, _plain(raw_value), fields[name].metadata)
-    return HyperParameters(**result)
+    parameters = HyperParameters(**result)
+    if parameters.epochs == 0 and not (parameters.pretrained and parameters.freeze_epochs):
+        raise HyperParameterError(
+            "epochs=0 trains the head of a pretrained network alone: it needs pretrained=true and freeze_epochs of 1 "
+            "or more"
+        )
+    return parameters
 
 
 def read_file(path: Path) -> dict[str, Any]:

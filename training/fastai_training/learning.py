@@ -25,8 +25,9 @@ from fastai_training.distributed import DataParallel, weights_digest
 from fastai_training.hyperparameters import HyperParameterError, HyperParameters
 from fastai_training.labels import DataError, Example
 from fastai_training.loaders import build_loaders, worker_count
-from fastai_training.models import build_classifier
+from fastai_training.models import Classifier, build_classifier
 from fastai_training.processes import Processes
+from fastai_training.replay import HeadReplay
 from fastai_training.resume import Checkpointer, ResumableLearner, restore_optimizer
 from fastai_training.stopping import Stop
 
@@ -81,9 +82,9 @@ def choose_precision(asked: str, device: torch.device, *, frozen: bool = False) 
     return asked
 
 
-def _callbacks(precision: str, device: torch.device, pretrained: bool, progress: Progress) -> list[Any]:
+def training_callbacks(precision: str, device: torch.device, pretrained: bool) -> list[Any]:
     """``precision`` is that of the whole network's training; on a CPU ``_run`` switches it from phase to phase."""
-    callbacks: list[Any] = [ChannelsLast, StopAtNan, progress]
+    callbacks: list[Any] = [ChannelsLast, StopAtNan]
     if pretrained:
         callbacks.append(FrozenStatistics)
     if device.type == "cuda" and precision != "fp32":
@@ -117,7 +118,7 @@ def _phases(parameters: HyperParameters, rate: float, device: torch.device) -> l
     whole = Phase(parameters.epochs, False, slice(rate / 200, rate / 2), precision, {"pct_start": 0.3, "div": 5.0})
     alone = choose_precision(parameters.precision, device, frozen=True)
     head = Phase(parameters.freeze_epochs, True, slice(rate), alone, {"pct_start": 0.99})
-    return [head, whole] if parameters.freeze_epochs else [whole]
+    return [phase for phase in (head, whole) if phase.epochs]
 
 
 def _validate(learner: Any, processes: Processes) -> torch.Tensor:
@@ -138,6 +139,24 @@ def _validate(learner: Any, processes: Processes) -> torch.Tensor:
         if len(shard):
             result[rank :: processes.world] = shard
     return result
+
+
+def build_learner(loaders: Any, classifier: Classifier, parameters: HyperParameters, device: torch.device) -> Any:
+    """The learner that ``fit`` trains, still without callbacks."""
+    return quiet(
+        ResumableLearner(
+            loaders,
+            classifier.model.to(device),
+            loss_func=CrossEntropyLossFlat(),
+            splitter=classifier.splitter,
+            metrics=error_rate,
+            wd=parameters.weight_decay,
+            moms=(parameters.momentum, parameters.momentum - 0.1, parameters.momentum),
+            # A frozen body's batch norm stays as it was: its backward pass is then not needed at all.
+            train_bn=not parameters.pretrained,
+            path=Path(tempfile.gettempdir()),
+        )
+    )
 
 
 def fit(
@@ -176,20 +195,7 @@ def fit(
         flush=True,
     )
     loaders = build_loaders(train, valid, vocab, parameters, classifier.stats, device, workers, processes)
-    learner = quiet(
-        ResumableLearner(
-            loaders,
-            classifier.model.to(device),
-            loss_func=CrossEntropyLossFlat(),
-            splitter=classifier.splitter,
-            metrics=error_rate,
-            wd=parameters.weight_decay,
-            moms=(parameters.momentum, parameters.momentum - 0.1, parameters.momentum),
-            # A frozen body's batch norm stays as it was: its backward pass is then not needed at all.
-            train_bn=not parameters.pretrained,
-            path=Path(tempfile.gettempdir()),
-        )
-    )
+    learner = build_learner(loaders, classifier, parameters, device)
     processes.start(device)
     digest = data_digest(data_root, train, valid)
     if len(set(processes.gather(digest))) > 1:
@@ -210,6 +216,7 @@ def fit(
         rate = float(parameters.lr)
     phases = _phases(parameters, rate, device)
     progress = Progress(sum(phase.epochs for phase in phases), shown=processes.is_main, processes=processes.world)
+    replay = HeadReplay()
     checkpointer = Checkpointer(
         checkpoints,
         identity,
@@ -217,16 +224,16 @@ def fit(
         stop,
         parameters.seed,
         parameters.checkpoint_seconds,
-        lambda: {"rate": rate, "progress": progress.state()},
+        lambda: {"rate": rate, "progress": progress.state(), "replay": replay.state()},
     )
-    learner.add_cbs([*_callbacks(precision, device, parameters.pretrained, progress), checkpointer])
+    learner.add_cbs([*training_callbacks(precision, device, parameters.pretrained), progress, checkpointer])
     if processes.several:
         learner.add_cb(DataParallel(device, processes.training_group()))
     if resumed:
         classifier.model.load_state_dict(resumed["model"])
         progress.resume(resumed["progress"], inside_epoch=resumed["position"]["batch"] > 0)
     with stop.deferred():
-        _run(learner, phases, checkpointer, resumed, device)
+        _run(learner, phases, checkpointer, resumed, device, None if processes.several else replay)
     if processes.several:
         digests = set(processes.gather(weights_digest(learner.model)))
         if len(digests) > 1:
@@ -278,9 +285,18 @@ def _read(checkpoints: Path, identity: dict[str, Any], processes: Processes) -> 
 
 
 def _run(
-    learner: Any, phases: list[Phase], checkpointer: Checkpointer, resumed: dict[str, Any] | None, device: torch.device
+    learner: Any,
+    phases: list[Phase],
+    checkpointer: Checkpointer,
+    resumed: dict[str, Any] | None,
+    device: torch.device,
+    replay: HeadReplay | None,
 ) -> None:
-    """All phases, or those that ``resumed`` has not done."""
+    """All phases, or those that ``resumed`` has not done.
+
+    ``replay`` is for a single process (others would have to share each of its steps), and used on a CPU: a GPU runs
+    the body's forward pass in the time that a few small steps take to be launched.
+    """
     epochs_before = 0
     first = resumed["position"]["phase"] if resumed else 0
     for number, phase in enumerate(phases):
@@ -295,6 +311,13 @@ def _run(
             learner.remove_cbs(CpuBFloat16)
             if device.type == "cpu" and phase.precision == "bf16":
                 learner.add_cb(CpuBFloat16())
+            learner.remove_cbs(HeadReplay)
+            if replay is not None:
+                replay.clear()
+                if phase.frozen and device.type == "cpu":
+                    learner.add_cb(replay)
+                    if here is not None:
+                        replay.restore(here["replay"])
             checkpointer.begin(number, epochs_before, here)
             if learner.first_epoch < phase.epochs:
                 learner.fit_one_cycle(phase.epochs, phase.rates, **phase.options)

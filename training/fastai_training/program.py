@@ -18,6 +18,7 @@ from fastai_container.errors import UserError
 from fastai_container.model_folder import Model
 from fastai_container.paths import MLPaths
 from fastai_container.resources import cpu_count
+from fastai_training.allocator import give_back, keep_freed_memory
 from fastai_training.hyperparameters import HyperParameters, parse, read_file
 from fastai_training.labels import DataError, Examples, find_examples
 from fastai_training.metrics import final_line
@@ -160,6 +161,7 @@ def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
         processes=processes,
         stop=stop,
     )
+    give_back()
     if not processes.is_main:
         return
     details = Model(
@@ -242,6 +244,7 @@ def main() -> int:
     # Before torch is imported, which reads it once: threads that spin while they wait for each other take the cores
     # from the loader's workers and from whatever else runs there (two cores, two jobs: a factor of ten).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_freed_memory()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name need not be UTF-8
