@@ -76,7 +76,9 @@ def _find(folder: Path, code: Path, environment: Mapping[str, str]) -> Script | 
     for place in places:
         if (place / program).is_file():
             return Script(place / program)
-    if named:
+    # Version 3 of the SDK (ModelBuilder) names the default script in the model's own folder, whether there is one or not.
+    of_course = program == DEFAULT_PROGRAM and submitted in (str(folder / "code"), "/opt/ml/model/code")
+    if named and not of_course:
         looked = ", ".join(str(place) for place in places)
         raise UserError(
             f"{parameters.USER_PROGRAM_ENV} names {program}, but it is not in {looked}; put it into code/ of the model"

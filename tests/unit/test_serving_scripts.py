@@ -45,6 +45,17 @@ def test_find(folder: Path, tmp_path: Path):
     assert find(folder, code, submitted) == Script(Path("a.py"), "s3://bucket/key.tar.gz")
 
 
+def test_what_version_3_of_the_sdk_always_sets_asks_for_no_script(folder: Path, tmp_path: Path):
+    always = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
+    assert find(folder, tmp_path, always) is None
+    assert find(folder, tmp_path, always | {"SAGEMAKER_SUBMIT_DIRECTORY": str(folder / "code")}) is None
+    for mistyped in ({"SAGEMAKER_PROGRAM": "inferense.py"}, {"SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/cde"}):
+        with pytest.raises(UserError, match="SAGEMAKER_PROGRAM names"):
+            find(folder, tmp_path, always | mistyped)
+    path = script(folder, "")
+    assert find(folder, tmp_path, always) == Script(path)
+
+
 def test_an_archive_may_not_write_elsewhere(tmp_path: Path):
     archive = tmp_path / "code.tar.gz"
     with tarfile.open(archive, "w:gz") as file:
