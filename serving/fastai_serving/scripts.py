@@ -76,7 +76,7 @@ def _find(folder: Path, code: Path, environment: Mapping[str, str]) -> Script | 
     for place in places:
         if (place / program).is_file():
             return Script(place / program)
-    # Version 3 of the SDK (ModelBuilder) names the default script in the model's own folder, whether there is one or not.
+    # Version 3 of the SDK (ModelBuilder) always names the default script in the model's own folder, there or not.
     of_course = program == DEFAULT_PROGRAM and submitted in (str(folder / "code"), "/opt/ml/model/code")
     if named and not of_course:
         looked = ", ".join(str(place) for place in places)
