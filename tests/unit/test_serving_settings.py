@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from fastai_serving import server
@@ -88,3 +90,12 @@ def test_the_management_api_has_no_address_of_its_own(tmp_path):
     assert "load_models" not in with_plugin
     alone = server.configuration(settings, tmp_path, tmp_path, plugin=False)
     assert alone["management_address"].startswith("unix:")
+
+
+def test_a_model_is_loaded_before_the_fork_only_where_it_survives_one(tmp_path):
+    settings = dataclasses.replace(Settings.from_environment({}), threads=1, gpus=0, multi_model=False)
+    assert server.preloads(settings, script=False)
+    assert server.plugin_properties(settings, tmp_path, tmp_path, tmp_path, True)["fastai.preload"] == "true"
+    assert not server.preloads(settings, script=True)
+    for other in ({"threads": 2}, {"gpus": 1}, {"multi_model": True}):
+        assert not server.preloads(dataclasses.replace(settings, **other), script=False)
