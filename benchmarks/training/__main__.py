@@ -3,6 +3,6 @@
 import os
 import sys
 
-from benchmarks.training import job, rates
+from benchmarks.training import breakdown, job, rates
 
-sys.exit(rates.main() if os.environ.get("DEVICE") == "gpu" else job.main())
+sys.exit(rates.main() if os.environ.get("DEVICE") == "gpu" else job.main() or breakdown.main())
