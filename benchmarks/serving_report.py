@@ -129,6 +129,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         "picture under the peer's server. "
         f"Ours is the image {result['image']} with the host's network; the peers are plain processes. All servers stay "
         "up throughout; idle ones do nothing but LitServe's, which poll (a tenth of a core each), at everyone's cost.",
+        *([result["note"]] if "note" in result else []),
         "## Figures to reach",
         table(
             ["figure", "measured", "to reach", "reached"],
