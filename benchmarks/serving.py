@@ -113,8 +113,8 @@ def _servers() -> list[Server]:
     return [Server(kind, runtime) for kind, runtime in wanted if not only or f"{kind}-{runtime}" in only.split(",")]
 
 
-def measure() -> dict[str, Any]:
-    """All rounds: ``cells`` maps a kind of load to a server's results, round by round."""
+def measure() -> Iterator[dict[str, Any]]:
+    """What is known after each round: ``cells`` maps a kind of load to a server's results, round by round."""
     facts = model.ensure()
     expected = facts["expected"]
     pictures = {size: load.pictures_of(MODEL, size, expected) for size in model.PICTURES}
@@ -138,7 +138,7 @@ def measure() -> dict[str, Any]:
                     if found.first_error:
                         print(f"{server.name} at {clients} clients: {found.first_error}", flush=True)
                     used = {name: seconds - before.get(name, 0) for name, seconds in after.items()}
-                    done = max(1, found.right + found.wrong)
+                    done = max(1, found.right + found.wrong + found.drained)
                     cpu = {name: 1000 * seconds / done for name, seconds in used.items() if seconds > 0}
                     add(size, clients, server.name, found.summary() | {"cpu_ms": cpu})
                 for limit in limits:
@@ -154,17 +154,17 @@ def measure() -> dict[str, Any]:
             if number == 0:
                 memory = {server.name: server.memory_mb() for server in servers}
             print(f"round {number + 1} of {ROUNDS}: {time.monotonic() - began:.0f} s", flush=True)
-    return {
-        "machine": machine(),
-        "image": _image(),
-        "seconds": SECONDS,
-        "rounds": ROUNDS,
-        "pictures": {size: _bytes(pictures[size]) for size in model.PICTURES},
-        "programs": facts["programs"],
-        "memory_mb": {name: round(value) for name, value in memory.items()},
-        "stages": parts,
-        "cells": cells,
-    }
+            yield {
+                "machine": machine(),
+                "image": _image(),
+                "seconds": SECONDS,
+                "rounds": number + 1,
+                "pictures": {size: _bytes(pictures[size]) for size in model.PICTURES},
+                "programs": facts["programs"],
+                "memory_mb": {name: round(value) for name, value in memory.items()},
+                "stages": parts,
+                "cells": cells,
+            }
 
 
 def _bytes(pictures: list[load.Picture]) -> dict[str, int]:
@@ -180,9 +180,10 @@ def _image() -> str:
 
 
 def main() -> int:
-    result = measure()
-    # first: a report that can't be written must not cost the measurement
-    (results_folder() / "serving.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result: dict[str, Any] = {}
+    for result in measure():
+        # after each round: what ends a long run early must not cost all of it
+        (results_folder() / "serving.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     serving_report.write_results(result)
     return 0
 

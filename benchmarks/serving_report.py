@@ -127,7 +127,9 @@ def markdown(result: Mapping[str, Any]) -> str:
         "`bare`: as many processes as cores, each decoding and running batches of 8; with one client, one process and "
         "single pictures. `torch`: the peer's usual set-up, eager fp32; `int8`: our runtime and our way to read a "
         "picture under the peer's server. "
-        f"Ours is the image {result['image']} with the host's network; the peers are plain processes.",
+        f"Ours is the image {result['image']} with the host's network; the peers are plain processes. All servers stay "
+        "up throughout; idle ones do nothing but LitServe's, which poll (a tenth of a core each), at everyone's cost.",
+        *([result["note"]] if "note" in result else []),
         "## Figures to reach",
         table(
             ["figure", "measured", "to reach", "reached"],
@@ -161,8 +163,9 @@ def plot(result: Mapping[str, Any]) -> None:
     names = list(result["cells"][small[0]])
     colours = {name: f"C{index % 10}" for index, name in enumerate(names)}
     for name in names:
-        values = [spread(series(result, cell, name)) for cell in small]
-        clients = [int(cell.split()[1]) for cell in small]
+        known = [cell for cell in small if series(result, cell, name)]
+        values = [spread(series(result, cell, name)) for cell in known]
+        clients = [int(cell.split()[1]) for cell in known]
         middle = [value["median"] for value in values]
         style = "--" if name.startswith("bare") else "-" if name.startswith("ours") else ":"
         left.plot(clients, middle, style, marker="o", ms=4, color=colours[name], label=name)
@@ -175,7 +178,7 @@ def plot(result: Mapping[str, Any]) -> None:
     sizes = [cell for cell in result["cells"] if cell.endswith(" 16")]
     width = 0.8 / len(names)
     for index, name in enumerate(names):
-        heights = [statistics.median(series(result, cell, name) or [0]) for cell in sizes]
+        heights = [statistics.median(series(result, cell, name) or [float("nan")]) for cell in sizes]
         places = [group + index * width for group in range(len(sizes))]
         right.bar(places, heights, width, color=colours[name], label=name)
     right.set_xticks([group + 0.4 for group in range(len(sizes))], [cell.split()[0] for cell in sizes])

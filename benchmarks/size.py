@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from benchmarks.common import BUILD, describe, machine, results_folder, table, write
 from benchmarks.servers import IMAGE, PEERS, environment
 
-IMAGES = {"serving": IMAGE, "training": IMAGE.replace("-serving:", "-training:")}
+IMAGES = {"serving": IMAGE, "training": os.environ.get("TRAINING_IMAGE", "fastai-sagemaker-training:cpu")}
 #: Folders whose parts are told apart.
 PACKAGES = "/opt/venv/lib/python3.11/site-packages"
 SHOWN = 6
@@ -69,7 +69,7 @@ def _environment(peer: str) -> dict[str, Any]:
     folder = BUILD / f"bench-{peer}"
     done = subprocess.run(["du", "-xk", "-d5", str(folder)], capture_output=True, text=True, check=True)
     sizes = _megabytes(done.stdout.splitlines())
-    packages = next(path for path in sizes if path.endswith("/site-packages") and Path(path).parent.name != "lib64")
+    packages = str(next((folder / "lib").glob("python3*/site-packages")))
     return {"megabytes": sizes[str(folder)], "parts": largest(sizes, packages)}
 
 

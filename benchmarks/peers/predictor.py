@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,8 @@ class ProgramPredictor:
         folder = MODELS / precision
         self.model = read_model(folder)
         self.runtime = load_runtime(folder, self.model, 1, None)
+        # a request object is one thread's at a time, and uvicorn's peer has a pool of threads
+        self.lock = threading.Lock()
 
     def read(self, body: bytes) -> Any:
         """Pixels (size, size, 3) of a picture."""
@@ -95,7 +98,9 @@ class ProgramPredictor:
         return model_input(body, self.model.image_size)
 
     def predict(self, pictures: list[Any]) -> list[dict[str, Any]]:
-        return [answer(row, self.model.vocab) for row in self.runtime.predict(np.stack(pictures))]
+        with self.lock:
+            rows = self.runtime.predict(np.stack(pictures))
+        return [answer(row, self.model.vocab) for row in rows]
 
 
 def load(make: Callable[[Path, int], Any] = _network) -> EagerPredictor | ProgramPredictor:
