@@ -8,7 +8,7 @@ import torch
 from fastai.callback.core import Callback
 from torch import nn
 
-#: Steps after each batch. Of none, 4, 8 and 16, 8 gave the best heads; they cost a tenth of the body's forward pass.
+#: Steps after each batch, at most. On the pets (three splits) none left 38 % wrong after one epoch, 4 16 %, 8 12 %.
 STEPS = 8
 #: Features of so many pictures are kept, the newest; checkpoints hold them too (5 KB each for EfficientNet-Lite0).
 KEPT = 4096
