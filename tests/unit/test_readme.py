@@ -28,3 +28,18 @@ def test_links_lead_somewhere(document: str):
     for target in re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (path.parent / target).exists(), f"{document} links to {target}, which isn't there"
+
+
+def test_figures_are_those_of_the_committed_results():
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## How fast")[2].partition("\n## ")[0]
+    rows = [row.split("|") for row in table.splitlines() if "benchmarks/results/" in row]
+    assert len(rows) == 4
+    for _, what, ours, beside, link, _ in rows:
+        results = re.search(r"\((.+)\)", link)
+        assert results
+        text = (ROOT / results[1]).read_text(encoding="utf-8").replace(",", "")
+        figures = re.findall(r"\d+(?:\.\d+)?", ours + re.sub(r"lesson \d", "", beside))
+        assert figures, what
+        for figure in figures:
+            # a result may have more digits than the README shows of it
+            assert re.search(rf"(?<![\d.]){re.escape(figure)}", text), f"{what}: {figure} is not in {results[1]}"
