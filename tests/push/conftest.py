@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -131,7 +132,9 @@ def registry(tmp_path: Path, engine: docker.DockerClient) -> Iterator[RunningReg
         for image in engine.images.list():
             for name in (*image.tags, *image.attrs["RepoDigests"]):
                 if name.startswith(running.address):
-                    engine.images.remove(name, force=True)
+                    # with its last tag an image loses its digests too
+                    with contextlib.suppress(docker.errors.ImageNotFound):
+                        engine.images.remove(name, force=True)
 
 
 @dataclass
