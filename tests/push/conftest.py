@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import socket
@@ -12,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,7 +132,7 @@ def registry(tmp_path: Path, engine: docker.DockerClient) -> Iterator[RunningReg
             for name in (*image.tags, *image.attrs["RepoDigests"]):
                 if name.startswith(running.address):
                     # with its last tag an image loses its digests too
-                    with contextlib.suppress(docker.errors.ImageNotFound):
+                    with suppress(docker.errors.ImageNotFound):
                         engine.images.remove(name, force=True)
 
 
