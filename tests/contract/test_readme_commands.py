@@ -54,8 +54,12 @@ def port_8080(engine: docker.DockerClient) -> Iterator[None]:
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", 8080)) != 0, "the README's commands use port 8080, which is taken"
     yield
-    for container in engine.containers.list(all=True, filters={"name": "^pets$"}):
+    for container in engine.containers.list(all=True, filters={"name": "^pets$"}, ignore_removed=True):
         container.remove(force=True)
+
+
+def containers(engine: docker.DockerClient) -> list[str]:
+    return [container.name for container in engine.containers.list(all=True, ignore_removed=True)]
 
 
 def test_every_command_works_as_typed(engine: docker.DockerClient, clone: Path, port_8080: None, tmp_path: Path):
@@ -81,7 +85,7 @@ def test_every_command_works_as_typed(engine: docker.DockerClient, clone: Path, 
     assert demo["class"].startswith("digit_")
     assert 0 < demo["confidence"] <= 1
     deadline = time.monotonic() + 20  # the engine removes a container of `run --rm` after `stop` has returned
-    while left := [c.name for c in engine.containers.list(all=True) if c.name == "pets" or c.name.startswith(ENDPOINT)]:
+    while left := [name for name in containers(engine) if name == "pets" or name.startswith(ENDPOINT)]:
         assert time.monotonic() < deadline, f"left there: {left}"
         time.sleep(0.2)
     assert {"predict", "local-mode", "push"} <= set(answers["make #"].replace("make ", " ").split())
