@@ -103,7 +103,7 @@ def cell_with(notebook: nbformat.NotebookNode, text: str) -> nbformat.NotebookNo
 def left_containers(engine: docker.DockerClient, checkout: Path) -> Iterator[None]:
     """The SDK leaves its containers, stopped; a failed cell leaves them running."""
     yield
-    for container in engine.containers.list(all=True):
+    for container in engine.containers.list(all=True, ignore_removed=True):
         if container.labels.get("com.docker.compose.project.working_dir", "").startswith(str(checkout)):
             container.remove(force=True)
 
@@ -150,7 +150,7 @@ def test_local_without_aws(engine: docker.DockerClient, sdk2_python: Path, check
     assert "valid_loss=" in printed_by(fitted)
     # three pictures are held out, and training was given the rest
     assert f"{len(BREEDS) * PICTURES - 3} pictures of {len(BREEDS)} breeds" in printed(notebook)
-    assert not [container for container in engine.containers.list() if published(container, port)]
+    assert not [container for container in engine.containers.list(ignore_removed=True) if published(container, port)]
 
 
 def published(container: docker.models.containers.Container, port: int) -> bool:
