@@ -18,11 +18,9 @@ import pytest
 import requests
 from docker.models.containers import Container
 
-from tests.conftest import ROOT, missing
+from tests.conftest import ROOT
+from tests.engine import SERVING_IMAGE, TRAINING_IMAGE, docker_client
 
-#: Another tag can be tested by naming it.
-TRAINING_IMAGE = os.environ.get("TRAINING_IMAGE") or "fastai-sagemaker-training:cpu"
-SERVING_IMAGE = os.environ.get("SERVING_IMAGE") or "fastai-sagemaker-serving:cpu"
 #: How a serving container is run in every test: no rights, nothing to write to but /tmp.
 CLOSED = {
     "read_only": True,
@@ -35,18 +33,7 @@ START_SECONDS = 120
 
 @pytest.fixture(scope="session")
 def engine() -> docker.DockerClient:
-    try:
-        client = docker.from_env(timeout=300)
-        client.ping()
-    except docker.errors.DockerException as error:
-        missing(f"no Docker engine answers ({error}); `make doctor` says how to get one", "REQUIRE_ENGINE")
-        raise  # not reached: missing() ends the test
-    for image in (TRAINING_IMAGE, SERVING_IMAGE):
-        try:
-            client.images.get(image)
-        except docker.errors.ImageNotFound:
-            missing(f"there is no image {image}; run `make build`", "REQUIRE_ENGINE")
-    return client
+    return docker_client(TRAINING_IMAGE, SERVING_IMAGE)
 
 
 @dataclass

@@ -24,9 +24,8 @@ from fastai_local.native import ensure_side_environment
 from fastai_local.settings import Settings
 from tests.aws import FakeAws
 from tests.conftest import ROOT, missing
+from tests.engine import SERVING_IMAGE, TRAINING_IMAGE, docker_client
 
-TRAINING_IMAGE = os.environ.get("TRAINING_IMAGE") or "fastai-sagemaker-training:cpu"
-SERVING_IMAGE = os.environ.get("SERVING_IMAGE") or "fastai-sagemaker-serving:cpu"
 BREEDS = ("Abyssinian", "beagle", "shiba_inu")
 #: A job of seconds.
 SMALL = {
@@ -54,20 +53,10 @@ def sdk3_python() -> Path:
 @pytest.fixture(scope="session")
 def engine() -> docker.DockerClient:
     """A Docker engine with both images, and Docker Compose as the SDKs want it."""
-    try:
-        client = docker.from_env(timeout=300)
-        client.ping()
-    except docker.errors.DockerException as error:
-        missing(f"no Docker engine answers ({error}); `make doctor` says how to get one", "REQUIRE_ENGINE")
-        raise  # not reached: missing() ends the test
+    client = docker_client(TRAINING_IMAGE, SERVING_IMAGE)
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, text=True, check=False)
     if not (plugin.returncode == 0 and "v2" in plugin.stdout) and not shutil.which("docker-compose"):
         missing("local mode needs Docker Compose 2; `make engine` installs it", "REQUIRE_ENGINE")
-    for image in (TRAINING_IMAGE, SERVING_IMAGE):
-        try:
-            client.images.get(image)
-        except docker.errors.ImageNotFound:
-            missing(f"there is no image {image}; run `make build`", "REQUIRE_ENGINE")
     return client
 
 

@@ -22,6 +22,7 @@ import pytest
 
 from tests.aws import ACCOUNT, FakeAws
 from tests.conftest import ROOT, missing
+from tests.engine import docker_client
 
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
 #: What moto gives as ECR's password (tests ask for it through the API, the registry has to know it beforehand).
@@ -115,13 +116,7 @@ def _answers(address: str) -> bool:
 
 @pytest.fixture(scope="session")
 def engine() -> docker.DockerClient:
-    try:
-        client = docker.from_env(timeout=300)
-        client.ping()
-    except docker.errors.DockerException as error:
-        missing(f"no Docker engine answers ({error}); `make doctor` says how to get one", "REQUIRE_ENGINE")
-        raise  # not reached: missing() ends the test
-    return client
+    return docker_client()
 
 
 @pytest.fixture
