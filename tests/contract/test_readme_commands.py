@@ -39,6 +39,8 @@ def clone(tmp_path: Path, pets: Path) -> Path:
             shutil.copy2(ROOT / name, folder / name)
     for wheel in (ROOT / "docker" / "wheelhouse").glob("*.whl"):
         shutil.copy2(wheel, folder / "docker" / "wheelhouse")  # not downloaded twice
+    # the images of a tree with other files than the commit's say so, and would be other images
+    (folder / ".git" / "info" / "exclude").write_text("/path/\n")
     pictures = folder / "path" / "to" / "pictures"
     pictures.mkdir(parents=True)
     for breed in BREEDS:
