@@ -21,7 +21,7 @@ from fastai_local.native import ensure_side_environment
 from fastai_local.settings import Settings
 
 CORES = len(os.sched_getaffinity(0))
-IMAGE = os.environ.get("SERVING_IMAGE", "fastai-sagemaker-serving:cpu")
+IMAGE = os.environ.get("SERVING_IMAGE") or "fastai-sagemaker-serving:cpu"
 PEERS = ("stock", "litserve", "torchserve", "uvicorn")
 START_SECONDS = 180
 STOP_SECONDS = 15
