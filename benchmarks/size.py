@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.common import BUILD, describe, machine, results_folder, table, write
 from benchmarks.servers import IMAGE, PEERS, environment
 
-IMAGES = {"serving": IMAGE, "training": os.environ.get("TRAINING_IMAGE", "fastai-sagemaker-training:cpu")}
+IMAGES = {"serving": IMAGE, "training": os.environ.get("TRAINING_IMAGE") or "fastai-sagemaker-training:cpu"}
 #: Folders whose parts are told apart.
 PACKAGES = "/opt/venv/lib/python3.11/site-packages"
 SHOWN = 6
