@@ -98,6 +98,17 @@ class Run:
         """The JSON of its last line."""
         return json.loads(self.log.strip().splitlines()[-1])
 
+    def answers(self) -> list[tuple[str, str, float]]:
+        """The name, class and confidence (percent) of each picture that an example sent. Not line by line: Compose
+        writes to the same pipe, and may do so before the end of a line."""
+        found = re.findall(r"== (\S+\.jpg): (\S+) ([\d.]+)% \(\d+ ms\)", self.log)
+        return [(name, label, float(confidence)) for name, label, confidence in found]
+
+    def model(self) -> str:
+        """Where the example's model is, as the SDK said."""
+        (found,) = re.findall(r"== the model is (\S+?\.tar\.gz)", self.log)
+        return found
+
 
 def free_port() -> int:
     with socket.socket() as server:

@@ -157,15 +157,27 @@ def published(container: docker.models.containers.Container, port: int) -> bool:
     return any(binding["HostPort"] == str(port) for bindings in container.ports.values() for binding in bindings or ())
 
 
+@pytest.fixture
+def pushed(fake_aws: FakeAws) -> Iterator[dict[str, str]]:
+    """The URIs of both images' ECR repositories, as after a push."""
+    aws = boto3.Session("testing", "testing", region_name=REGION)
+    ecr = aws.client("ecr", endpoint_url=fake_aws.url)
+    names = {name: f"fastai-sagemaker-{name}" for name in ("training", "serving")}
+    yield {
+        name: ecr.create_repository(repositoryName=repository)["repository"]["repositoryUri"]
+        for name, repository in names.items()
+    }
+    for repository in names.values():
+        ecr.delete_repository(repositoryName=repository)
+
+
 @pytest.mark.pets
-def test_one_variable_takes_it_to_sagemaker(sdk2_python: Path, checkout: Path, fake_aws: FakeAws):
+def test_one_variable_takes_it_to_sagemaker(
+    sdk2_python: Path, checkout: Path, fake_aws: FakeAws, pushed: dict[str, str]
+):
     """What the notebook asks of AWS. moto trains nothing and can't be sent a JPEG, so there is nobody to invoke."""
     aws = boto3.Session("testing", "testing", region_name=REGION)
-    ecr, s3, sagemaker = (aws.client(name, endpoint_url=fake_aws.url) for name in ("ecr", "s3", "sagemaker"))
-    images = {
-        name: ecr.create_repository(repositoryName=f"fastai-sagemaker-{name}")["repository"]["repositoryUri"]
-        for name in ("training", "serving")
-    }
+    s3, sagemaker = (aws.client(name, endpoint_url=fake_aws.url) for name in ("s3", "sagemaker"))
     bucket, role = "pets-of-the-notebook", f"arn:aws:iam::{ACCOUNT}:role/for-the-notebook"
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     parameters = {"data_dir": str(checkout / "pictures"), "pictures_per_breed": 3, "bucket": bucket, "role": role}
@@ -185,7 +197,7 @@ def test_one_variable_takes_it_to_sagemaker(sdk2_python: Path, checkout: Path, f
 
     [summary] = sagemaker.list_training_jobs()["TrainingJobSummaries"]
     job = sagemaker.describe_training_job(TrainingJobName=summary["TrainingJobName"])
-    assert job["AlgorithmSpecification"]["TrainingImage"] == f"{images['training']}:gpu"
+    assert job["AlgorithmSpecification"]["TrainingImage"] == f"{pushed['training']}:gpu"
     assert job["ResourceConfig"]["InstanceType"] == "ml.g5.xlarge"
     assert job["RoleArn"] == role
     [channel] = job["InputDataConfig"]
@@ -202,5 +214,5 @@ def test_one_variable_takes_it_to_sagemaker(sdk2_python: Path, checkout: Path, f
     assert variant["InstanceType"] == "ml.c5.xlarge"
     model = sagemaker.describe_model(ModelName=variant["ModelName"])
     assert model["ExecutionRoleArn"] == role
-    assert model["PrimaryContainer"]["Image"] == f"{images['serving']}:cpu"
+    assert model["PrimaryContainer"]["Image"] == f"{pushed['serving']}:cpu"
     assert model["PrimaryContainer"]["ModelDataUrl"] == job["ModelArtifacts"]["S3ModelArtifacts"]

@@ -48,17 +48,16 @@ def example(local_mode: LocalMode, sdk2_python: Path, few_pets: Path, five_pictu
 
 @pytest.fixture(scope="session")
 def model_data(example: Run) -> str:
-    (found,) = re.findall(r"^== the model is (\S+)$", example.log, re.MULTILINE)
-    return found
+    return example.model()
 
 
 def test_fit_deploy_predict_delete(
     example: Run, model_data: str, five_pictures: list[Path], local_mode: LocalMode
 ) -> None:
-    answers = re.findall(r"^== (\S+): (\S+) ([\d.]+)% \(\d+ ms\)$", example.log, re.MULTILINE)
+    answers = example.answers()
     assert [name for name, *_ in answers] == [picture.name for picture in five_pictures]
     assert {label for _, label, _ in answers} <= set(BREEDS)
-    assert all(100 / len(BREEDS) <= float(confidence) <= 100 for *_, confidence in answers)
+    assert all(100 / len(BREEDS) <= confidence <= 100 for *_, confidence in answers)
     assert json.loads(archive(model_data)["model.json"])["vocab"] == sorted(BREEDS)
     assert local_mode.containers() == []
 
