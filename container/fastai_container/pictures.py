@@ -26,6 +26,8 @@ from PIL import (  # the plug-ins of FORMATS: Image.open knows a format only onc
     WebPImagePlugin,
 )
 
+from fastai_container.resources import MAX_PIXELS
+
 #: Pictures that Pillow decodes in-process by well-kept libraries; no EPS (it starts Ghostscript), no PDF, no video.
 FORMATS = tuple(
     plugin.format
@@ -40,8 +42,6 @@ FORMATS = tuple(
     )
 )
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"})
-#: More pixels than this are refused from the header, before any is decoded. 4000x3000 has 12 million.
-MAX_PIXELS = 100_000_000
 #: Decode to at least this many times the side that is needed, so that the resize still averages over pixels.
 DECODE_MARGIN = 2
 

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 MARK = "x-fastai-worker"
 #: The client's Content-Type, which the plug-in keeps from multi-model-server.
 CONTENT_TYPE = "x-fastai-content-type"
+#: How many workers had something to do when the plug-in gave this one its batch.
+BUSY = "x-fastai-busy"
 #: A worker is what the kernel shall end first when memory is short: the front end then says 507 and starts another.
 _OOM_SCORE = "500"
 
@@ -109,18 +111,23 @@ def handle(data: list[Mapping[str, Any]] | None, context: Any) -> list[bytes]:
     if data is None:
         return []
     requests = []
+    busy: int | None = None
     for index, parameters in enumerate(data):
         headers: dict[str, str] = {}
         for name, value in context.get_all_request_header(index).items():
             if isinstance(value, str):
                 headers[name.lower()] = value
+        told = headers.pop(BUSY, "")
+        busy = int(told) if told.isdecimal() else busy
         content_type = headers.pop(CONTENT_TYPE, headers.get("content-type", ""))
         requests.append(Request(headers, _body(parameters), content_type, headers.get("accept", "")))
-    answers = _service.answer(requests)
+    answers = _service.answer(requests, busy)
     for index, answer in enumerate(answers):
         context.set_response_content_type(index, answer.content_type)
         context.set_response_status(answer.status, HTTPStatus(answer.status).phrase, index)
         context.set_response_header(index, MARK, "1")
         for name, value in answer.headers.items():
             context.set_response_header(index, name, value)
+    # Else multi-model-server prints them for each batch, and the front end reads the lines and drops them.
+    context.metrics = None
     return [answer.body for answer in answers]

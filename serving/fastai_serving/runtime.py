@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,40 +10,77 @@ import numpy as np
 
 from fastai_container.errors import ModelFolderError
 from fastai_container.model_folder import PROGRAM, TORCH_PROGRAM, Model
+from fastai_serving.threads import SingleThread
+
+logger = logging.getLogger(__name__)
 
 
 class Runtime(Protocol):
     def predict(self, pictures: np.ndarray) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 RGB pictures (n, size, size, 3)."""
 
+    def share(self, busy: int) -> None:
+        """What comes next shares the machine with ``busy`` workers, this one among them."""
+
 
 class CpuRuntime:
-    """The program compiled by OpenVINO, for one worker with ``threads`` threads; ``precision`` is f32 or bf16."""
+    """The program compiled by OpenVINO, for one worker with ``threads`` threads; ``precision`` is f32 or bf16.
 
-    def __init__(self, folder: Path, threads: int, precision: str = "f32") -> None:
-        # A worker on a GPU has no OpenVINO to import.
-        import openvino
-        from openvino import properties
-        from openvino.properties import hint
+    Where a worker has one thread and there are more ``cores``, it is compiled for all of them too: for a request that
+    comes while no other worker has anything to do (``share``). Until the first one there is no further thread, and the
+    process may be forked.
+    """
 
-        core = openvino.Core()
-        self.compiled: Any = core.compile_model(
-            str(folder / PROGRAM),
-            "CPU",
-            {
-                hint.performance_mode: hint.PerformanceMode.LATENCY,
-                properties.inference_num_threads: threads,
-                properties.num_streams: 1,
-                # Each worker process would pin itself to the same core.
-                hint.enable_cpu_pinning: False,
-                # What training measured and chose. Left alone, it is bf16 on any CPU that has it.
-                hint.inference_precision: precision,
-            },
-        )
-        self.request: Any = self.compiled.create_infer_request()
+    def __init__(self, folder: Path, threads: int, precision: str = "f32", cores: int = 1) -> None:
+        self.alone = False
+        self.held: SingleThread | None = None
+        self.wide: Any = None
+        if threads == 1 < cores:
+            try:
+                self.held = SingleThread()
+            except OSError as error:
+                logger.warning("a lone request will have one core of %d: %s", cores, error)
+        self.request: Any = _compile(folder, threads, precision)
+        if self.held:
+            self.wide = _compile(folder, cores, precision)
 
     def predict(self, pictures: np.ndarray) -> np.ndarray:
-        return self.request.infer([pictures], share_inputs=True)[self.compiled.output(0)].copy()
+        request = self.wide if self.alone else self.request
+        return request.infer([pictures], share_inputs=True)[0].copy()
+
+    def share(self, busy: int) -> None:
+        """All cores for the only busy worker."""
+        self.alone = busy == 1 and self.wide is not None
+        if self.alone and self.held:
+            self.held.lift()
+            self.held = None
+
+
+def _compile(folder: Path, threads: int, precision: str) -> Any:
+    """A request of the program of ``folder``, compiled for ``threads`` threads."""
+    # A worker on a GPU has no OpenVINO to import.
+    import openvino
+    from openvino import properties
+    from openvino.properties import hint
+
+    compiled: Any = openvino.Core().compile_model(
+        str(folder / PROGRAM),
+        "CPU",
+        {
+            hint.performance_mode: hint.PerformanceMode.LATENCY,
+            properties.inference_num_threads: threads,
+            properties.num_streams: 1,
+            # Each worker process would pin itself to the same core.
+            hint.enable_cpu_pinning: False,
+            # What training measured and chose. Left alone, it is bf16 on any CPU that has it.
+            hint.inference_precision: precision,
+        },
+    )
+    request = compiled.create_infer_request()
+    size = compiled.input(0).partial_shape[1].get_length()
+    # The first pass packs the weights: here, so that all workers that are forked later share them.
+    request.infer([np.zeros((1, size, size, 3), dtype=np.uint8)])
+    return request
 
 
 class TorchRuntime:
@@ -75,12 +113,16 @@ class TorchRuntime:
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=self.dtype, enabled=self.half):
             return self.module(batch).float().cpu().numpy()
 
+    def share(self, busy: int) -> None:
+        """A GPU is its worker's own."""
 
-def load_runtime(folder: Path, model: Model, threads: int, gpu: int | None) -> Runtime:
-    """The runtime for one worker; ``gpu`` is the device that multi-model-server gave it, or None.
+
+def load_runtime(folder: Path, model: Model, threads: int, gpu: int | None, cores: int = 1) -> Runtime:
+    """The runtime for one worker with ``threads`` threads, on a machine of ``cores``; ``gpu`` is the device that
+    multi-model-server gave it, or None.
 
     Raises ModelFolderError.
     """
     if gpu is not None:
         return TorchRuntime(folder, f"cuda:{gpu}", threads)
-    return CpuRuntime(folder, threads, model.program.get("inference_precision_hint", "f32"))
+    return CpuRuntime(folder, threads, model.program.get("inference_precision_hint", "f32"), cores)

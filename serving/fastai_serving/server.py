@@ -20,8 +20,17 @@ from fastai_serving.settings import MAX_PIXELS_ENV, MB, STATE_ENV, THREADS_ENV, 
 logger = logging.getLogger("supervisor")
 
 HANDLER = "fastai_serving.handler:handle"
-#: A front end that only passes requests on needs little: one collector thread, the quick compiler.
-JVM_ARGUMENTS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto")
+#: A front end that only passes requests on needs little: one collector thread, the quick compiler, a heap that begins
+#: small, and netty's buffers from one pool in pieces of half a megabyte (by itself: a pool for each thread, 16 MB each).
+JVM_ARGUMENTS = (
+    "-Xms32m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Xshare:auto",
+    "-Dio.netty.allocator.numDirectArenas=1",
+    "-Dio.netty.allocator.maxOrder=6",
+)
 #: Where the image's build puts netty's native transport (so that it works with /tmp mounted noexec) and the plug-in.
 LIBRARIES = Path("/opt/fastai-sagemaker/lib")
 PLUGIN = "mms-plugin.jar"

@@ -97,14 +97,18 @@ class Service:
 
     def _load(self) -> Predictor:
         model = read_model(self.folder)
-        runtime = load_runtime(self.folder, model, self.settings.threads, self.gpu)
+        runtime = load_runtime(self.folder, model, self.settings.threads, self.gpu, self.settings.cores)
         # The first pass of a shape allocates for it; a client's request should not wait for that.
         for count in {1, self.settings.max_batch}:
             runtime.predict(np.zeros((count, model.image_size, model.image_size, 3), dtype=np.uint8))
         return Predictor(model, runtime)
 
-    def answer(self, requests: Sequence[Request]) -> list[Answer]:
-        """An answer for each request, in their order."""
+    def answer(self, requests: Sequence[Request], busy: int | None = None) -> list[Answer]:
+        """An answer for each request, in their order. ``busy``: how many workers work now, this one among them; None
+        where nobody knows.
+        """
+        if busy is not None and isinstance(self.model, Predictor):
+            self.model.runtime.share(busy)
         logger.debug("batch of %d", len(requests))
         if self.hooks != Hooks(pre_model_fn=self.hooks.pre_model_fn, model_warmup_fn=self.hooks.model_warmup_fn):
             return [self._guarded(request, self._answer_by_hooks) for request in requests]

@@ -13,8 +13,7 @@ from importlib import metadata
 from sagemaker_inference import parameters
 
 from fastai_container.errors import UserError
-from fastai_container.pictures import MAX_PIXELS
-from fastai_container.resources import cpu_count, gpu_count, memory_limit_bytes
+from fastai_container.resources import MAX_PIXELS, cpu_count, gpu_count, memory_limit_bytes
 from fastai_serving.answers import JSON, RequestError, choose_format
 
 MB = 1024 * 1024
@@ -183,12 +182,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What a worker needs to know."""
+    """What a worker needs to know. ``threads`` are its own, ``cores`` the machine's."""
 
     threads: int
     default_accept: str
     max_pixels: int
     max_batch: int = DEFAULT_BATCH_SIZE
+    cores: int = 1
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> WorkerSettings:
@@ -205,4 +205,5 @@ class WorkerSettings:
             default_accept=accept,
             max_pixels=_integer(environment, MAX_PIXELS_ENV, MAX_PIXELS, 1, HIGHEST_MAX_PIXELS),
             max_batch=_integer(environment, BATCH_SIZE_ENV, DEFAULT_BATCH_SIZE, 1, 1024),
+            cores=cpu_count(),
         )

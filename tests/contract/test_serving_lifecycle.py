@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.contract.conftest import Job
+from fastai_container.resources import cpu_count
+from tests.contract.conftest import Endpoint, Job
 from tests.contract.serving import Load, classes, direct, exit_code, kill, last_line, processes, some_pictures
 
 pytestmark = [pytest.mark.engine, pytest.mark.pets]
@@ -150,6 +151,32 @@ def test_a_killed_jvm_ends_the_container_and_every_process(start_endpoint, pets_
         assert exit_code(endpoint, timeout=5) != 0
     assert not load.wrong(expected)
     assert "SIGKILL" in last_line(endpoint)
+
+
+def cpu_seconds(endpoint: Endpoint) -> float:
+    return float(endpoint.container.stats(stream=False)["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
+
+
+def test_a_lone_request_has_every_core_and_an_idle_server_none(start_endpoint, pets_job: Job, pets: Path):
+    endpoint = start_endpoint(pets_job.model)
+    pictures = some_pictures(pets)
+    expected = classes(endpoint, pictures)  # one after the other: alone
+    if (cores := cpu_count()) > 1:
+        found = processes(endpoint)
+        assert len(found["worker"]) == cores
+        count = "import os, sys; print(*(len(os.listdir(f'/proc/{pid}/task')) for pid in sys.argv[1:]))"
+        ids = [str(pid) for pid in found["worker"]]
+        threads = endpoint.container.exec_run(["python3", "-P", "-c", count, *ids]).output.decode().split()
+        assert max(map(int, threads)) >= cores, threads
+    for clients in (1, 2, 8, 1):  # alone and in company, by turns
+        with Load(endpoint.url, pictures, clients=clients, seconds=2) as load:
+            time.sleep(1)
+        assert not load.wrong(expected)
+    time.sleep(1)
+    begin, used = time.monotonic(), cpu_seconds(endpoint)
+    time.sleep(2)
+    used = cpu_seconds(endpoint) - used
+    assert used < 0.2 * (time.monotonic() - begin), "something spins"
 
 
 def test_every_request_in_flight_is_answered_on_sigterm(start_endpoint, pets_job: Job, pets: Path):

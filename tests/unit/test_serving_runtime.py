@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from fastai_container.errors import ModelFolderError
 from fastai_container.model_folder import PROGRAM, TORCH_PROGRAM, Model
+from fastai_serving import runtime
 from fastai_serving.runtime import CpuRuntime, TorchRuntime
 
 torch = pytest.importorskip("torch")
@@ -50,6 +53,52 @@ def test_both_programs_give_the_same(folder: Path, count: int):
     assert half.dtype == np.float32
     np.testing.assert_allclose(half, on_torch, atol=3e-2)
     assert (half != on_torch).any(), "half precision was not used"
+
+
+#: A runtime is made, and used after a fork, which leaves one thread: answers, threads, and CPU time while idle.
+FORKED = """
+import os, sys, time
+import numpy as np
+from pathlib import Path
+from fastai_serving.runtime import CpuRuntime
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+pictures = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+runtime = CpuRuntime(Path(sys.argv[1]), 1, cores=2)
+expected = runtime.predict(pictures)
+if os.fork():
+    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+assert threads() == 1
+for busy, most in ((2, 1), (1, 2), (2, 2), (1, 2), (2, 2)):
+    runtime.share(busy)
+    for _ in range(50):
+        np.testing.assert_allclose(runtime.predict(pictures), expected, atol=1e-6)
+    assert threads() == most, (busy, threads())
+    time.sleep(0.2)
+    begin = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - begin < 0.1, "a thread spins while there is nothing to do"
+print("done", flush=True)
+os._exit(0)
+"""
+
+
+def test_a_lone_request_has_every_core_after_a_fork_too(folder: Path):
+    done = subprocess.run([sys.executable, "-c", FORKED, folder], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+def test_without_onetbbs_limit_a_worker_keeps_its_one_thread(folder: Path, monkeypatch, caplog):
+    def missing():
+        raise OSError("libtbb.so.12 is missing")
+
+    monkeypatch.setattr(runtime, "SingleThread", missing)
+    alone = CpuRuntime(folder, 1, cores=4)
+    alone.share(1)
+    assert alone.predict(np.zeros((1, SIZE, SIZE, 3), dtype=np.uint8)).shape == (1, CLASSES)
+    assert "one core of 4: libtbb.so.12 is missing" in caplog.text
 
 
 def test_a_folder_without_the_program_says_what_to_do(tmp_path: Path):

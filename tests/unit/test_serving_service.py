@@ -23,6 +23,10 @@ class Runtime:
         self.batches: list[int] = []
         self.fail_above = 1000
         self.error: type[Exception] = RuntimeError
+        self.shared: list[int] = []
+
+    def share(self, busy: int) -> None:
+        self.shared.append(busy)
 
     def predict(self, pictures: np.ndarray) -> np.ndarray:
         self.batches.append(len(pictures))
@@ -69,6 +73,13 @@ def test_one_pass_for_a_batch_and_an_answer_for_each(ours: Service, runtime: Run
     assert answers[2].body.splitlines()[1].startswith(b"dark,")
     codes = [json.loads(answers[index].body)["error"]["code"] for index in (1, 3, 4)]
     assert codes == ["not_an_image", "too_many_pixels", "empty_body"]
+
+
+def test_the_runtime_knows_how_many_workers_are_busy(ours: Service, runtime: Runtime):
+    ours.answer([request(picture(250))], busy=1)
+    ours.answer([request(picture(250))], busy=2)
+    ours.answer([request(picture(250))])
+    assert runtime.shared == [1, 2]
 
 
 @pytest.mark.parametrize(("error", "status"), [(RuntimeError, 500), (MemoryError, 507)])

@@ -171,6 +171,7 @@ final class FrontDoor extends ChannelDuplexHandler {
         headers.set(CONTENT_TYPE, type);
         headers.set(HttpHeaderNames.CONTENT_TYPE, "application/octet-stream");
         headers.set(REQUEST_ID, requestId);
+        headers.remove(ServedModel.BUSY); // ours to say, not a client's
         request.setUri(uri);
         long limit = 2L * Settings.TIMEOUT_SECONDS + 5;
         deadline = context.executor().schedule(() -> late(context), limit, TimeUnit.SECONDS);
@@ -216,11 +217,15 @@ final class FrontDoor extends ChannelDuplexHandler {
         }
         // Not the caller's promise: MMS closes the connection after every error when that is kept.
         ChannelPromise written = context.newPromise();
-        written.addListener(future -> InFlight.end());
+        Runnable line = line(answer);
+        written.addListener(
+                future -> {
+                    line.run(); // once the client has its answer
+                    InFlight.end();
+                });
         if (!stay) {
             written.addListener(ChannelFutureListener.CLOSE);
         }
-        log(answer);
         finish();
         context.write(answer, written);
         if (stay) {
@@ -259,14 +264,19 @@ final class FrontDoor extends ChannelDuplexHandler {
         }
     }
 
-    private void log(FullHttpResponse answer) {
+    /** What logs this answer; the connection may be at its next request by then. */
+    private Runnable line(FullHttpResponse answer) {
         if (silent || !ACCESS.isInfoEnabled()) {
-            return;
+            return () -> {};
         }
         long milliseconds = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - begin);
-        MDC.put("request_id", requestId == null ? "" : requestId);
-        ACCESS.info("{} {} {} ms {} bytes", what, answer.status().code(), milliseconds, bytes);
-        MDC.remove("request_id");
+        String id = requestId == null ? "" : requestId;
+        Object[] told = {what, answer.status().code(), milliseconds, bytes};
+        return () -> {
+            MDC.put("request_id", id);
+            ACCESS.info("{} {} {} ms {} bytes", told);
+            MDC.remove("request_id");
+        };
     }
 
     private void finish() {

@@ -15,6 +15,9 @@ import java.util.concurrent.atomic.AtomicInteger;
  * worker ended meanwhile.
  */
 final class ServedModel extends Model {
+    /** How many workers have something to do, this one among them: a lone request may use every core. */
+    static final String BUSY = "x-fastai-busy";
+
     private final LinkedBlockingDeque<Job> queue;
     /** A worker's order to load, by the id of the worker's channel. */
     private final Map<String, Job> orders = new ConcurrentHashMap<>();
@@ -81,6 +84,8 @@ final class ServedModel extends Model {
                 batch.put(job.getJobId(), job);
             }
         }
+        int busy = queue.isEmpty() ? Settings.WORKERS - idle.get() : Settings.WORKERS;
+        first.getPayload().updateHeaders(BUSY, String.valueOf(Math.max(1, busy)));
         working.put(channel, System.nanoTime());
     }
 
