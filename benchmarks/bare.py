@@ -1,13 +1,14 @@
 """The limit: processes that decode pictures and run batches, with no server. Started by benchmarks/serving.py.
 
 ``python -m benchmarks.bare MODEL build/bench-model``, then a JSON object a line on its standard input: ``size``
-(500x375), ``batch``, ``seconds``, ``full`` (decode every pixel). It answers with one: pictures a
-second, times, classes; or, for ``stages``, the parts of a lone request.
+(500x375), ``batch``, ``seconds``, ``full`` (decode every pixel), ``alone`` (use every core). It answers with one:
+pictures a second, times, classes; or, for ``stages``, the parts of a lone request.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 import time
@@ -46,7 +47,7 @@ def stages(model: Model, runtime: Runtime, bodies: list[tuple[str, bytes]], most
 def main(folder: Path, made: Path) -> None:
     facts = json.loads((made / "facts.json").read_text(encoding="utf-8"))
     model = read_model(folder)
-    runtime = load_runtime(folder, model, 1, None)
+    runtime = load_runtime(folder, model, 1, None, len(os.sched_getaffinity(0)))
     bodies: dict[str, list[tuple[str, bytes]]] = {
         size: [(picture.name, picture.body) for picture in pictures_of(made, size, facts["expected"])]
         for size in ("500x375", "1200x900", "4000x3000")
@@ -54,6 +55,7 @@ def main(folder: Path, made: Path) -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         order: dict[str, Any] = json.loads(line)
+        runtime.share(1 if order.get("alone") or order.get("stages") else 2)
         if order.get("stages"):
             print(json.dumps(stages(model, runtime, bodies[order["size"]], order["seconds"])), flush=True)
             continue

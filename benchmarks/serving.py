@@ -54,10 +54,12 @@ class Bare:
                 raise RuntimeError(f"{self.name} does not start; what it wrote is above")
 
     def run(
-        self, size: str, batch: int, processes: int, expected: dict[str, Any], full: bool = False
+        self, size: str, batch: int, processes: int, expected: dict[str, Any], full: bool = False, alone: bool = False
     ) -> dict[str, Any]:
-        """Pictures a second of all, and the time of a batch; ``full``: with no scaled decode."""
-        order = {"size": size, "batch": batch, "seconds": SECONDS, "full": full}
+        """Pictures a second of all, and the time of a batch; ``full``: with no scaled decode; ``alone``: a process has
+        every core, not one.
+        """
+        order = {"size": size, "batch": batch, "seconds": SECONDS, "full": full, "alone": alone}
         found = []
         for process in self.processes[:processes]:
             assert process.stdin is not None
@@ -79,7 +81,7 @@ class Bare:
         }
 
     def stages(self, size: str) -> dict[str, float]:
-        """Median milliseconds of a lone request's parts, in one process."""
+        """Median milliseconds of a lone request's parts, in one process with every core."""
         process = self.processes[0]
         assert process.stdin is not None
         assert process.stdout is not None
@@ -144,7 +146,9 @@ def measure() -> Iterator[dict[str, Any]]:
                 for limit in limits:
                     alone = clients == 1
                     batch, processes = (1, 1) if alone else (BATCH, CORES)
-                    add(size, clients, limit.name, limit.run(size, batch, processes, expected))
+                    add(size, clients, limit.name, limit.run(size, batch, processes, expected, alone=alone))
+                    if alone:
+                        add(size, clients, f"{limit.name} one core", limit.run(size, batch, processes, expected))
                     if size == "4000x3000":
                         full = limit.run(size, batch, processes, expected, full=True)
                         add(size, clients, f"{limit.name} full decode", full)

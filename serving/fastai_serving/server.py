@@ -21,7 +21,7 @@ logger = logging.getLogger("supervisor")
 
 HANDLER = "fastai_serving.handler:handle"
 #: A front end that only passes requests on needs little: one collector thread, the quick compiler, a heap that begins
-#: small, and netty's buffers from one pool in pieces of half a megabyte (by itself: a pool for each thread, 16 MB each).
+#: small, and netty's buffers from one pool in small pieces (by itself: a pool for each thread, in large ones).
 JVM_ARGUMENTS = (
     "-Xms32m",
     "-XX:+UseSerialGC",

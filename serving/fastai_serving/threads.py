@@ -1,5 +1,6 @@
-"""Keep oneTBB, whose threads OpenVINO runs on, from starting any before a fork, in which they would be lost: a program of
-several threads would then wait for them forever.
+"""Keep oneTBB, whose threads OpenVINO runs on, from starting any before a fork.
+
+They would be lost in it, and a program of several threads would wait for them forever.
 
 It starts them when work first asks for them, and no earlier: a program that is compiled and run while the limit is one
 thread has none, and after the fork gets its own once the limit is lifted. The limit is oneTBB's own (its specification,
