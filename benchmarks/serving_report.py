@@ -41,8 +41,8 @@ def claims(result: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float], f
     for precision in ("int8", "bf16"):
         ours, cell = f"ours {precision}", "500x375 1"
         mine = series(result, cell, ours, "p50_ms")
-        for bare, what in ((f"bare {precision} one core", "on one core"), (f"bare {precision}", "on every core")):
-            if mine and (limit := series(result, cell, bare, "p50_ms")):
+        for name, what in ((f"bare {precision} one core", "on one core"), (f"bare {precision}", "on every core")):
+            if mine and (limit := series(result, cell, name, "p50_ms")):
                 over = spread([one - other for one, other in zip(mine, limit, strict=True)])
                 yield f"{ours}, one client: p50 above the bare time {what}, ms", over, 2.0, False
         if mine:
