@@ -128,15 +128,19 @@ def measure() -> Iterator[dict[str, Any]]:
         cells.setdefault(f"{size} {clients}", {}).setdefault(name, []).append(result)
 
     with bare_processes() as limits, running(_servers(), pictures[SMALL][0]) as servers:
+        for server in servers:
+            server.pause()
         for number in range(ROUNDS):
             began = time.monotonic()
             for size, clients in CELLS:
                 for server in servers:
                     if server.kind in PEERS and server.runtime != "torch" and (size, clients) not in SHORT:
                         continue
+                    server.resume()
                     before = cpu_seconds(server.pids())
                     found = load.run(server.port, server.path, pictures[size], clients, SECONDS, MOST_SECONDS)
                     after = cpu_seconds(server.pids())
+                    server.pause()
                     if found.first_error:
                         print(f"{server.name} at {clients} clients: {found.first_error}", flush=True)
                     used = {name: seconds - before.get(name, 0) for name, seconds in after.items()}

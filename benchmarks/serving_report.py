@@ -130,8 +130,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         "single pictures, its forward pass on every core, as ours is then, or on one. `torch`: the peer's "
         "usual set-up, eager fp32; `int8`: our runtime and our way to read a picture under the peer's server. "
         f"Ours is the image {result['image']} with the host's network; the peers are plain processes. All servers stay "
-        "up throughout; idle ones do nothing but LitServe's, which poll (a tenth of a core each), at everyone's cost.",
-        *([result["note"]] if "note" in result else []),
+        "up throughout; idle ones do nothing, but for LitServe's, which poll and are stopped (SIGSTOP) meanwhile.",
         "## Figures to reach",
         table(
             ["figure", "measured", "to reach", "reached"],

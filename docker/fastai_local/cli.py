@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from fastai_contents.sbom_command import sbom_command
 from fastai_contents.size import size_command
@@ -18,7 +16,7 @@ from fastai_local.checks import check_command, clean_command, test_command
 from fastai_local.demo import demo_command
 from fastai_local.doctor import doctor_command
 from fastai_local.endpoint import serve_command, stop_command
-from fastai_local.errors import LocalError, Terminated, UsageError
+from fastai_local.errors import LocalError, UsageError, exit_code_of
 from fastai_local.images import build_images
 from fastai_local.install_engine import engine_command
 from fastai_local.job import train_command
@@ -113,33 +111,14 @@ VERBS: dict[str, Callable[[Settings], int]] = {
 }
 
 
-def _on_signal(number: int, _: FrameType | None) -> None:
-    raise Terminated(number)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Runs one verb; returns the exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _on_signal)
-    try:
-        if len(arguments) != 1 or arguments[0] not in VERBS:
-            raise UsageError(f"name one of {', '.join(VERBS)}")
-        verb = arguments[0]
-        settings = Settings() if verb == "help" else Settings.from_environment(os.environ, Path.cwd())
-        return VERBS[verb](settings)
-    except LocalError as error:
-        sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except Terminated as signalled:
-        return signalled.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # who read us (head, less) has gone; Python would complain once more when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-    except OSError as error:
-        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
-        return 1
+    return exit_code_of(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    if len(arguments) != 1 or arguments[0] not in VERBS:
+        raise UsageError(f"name one of {', '.join(VERBS)}")
+    verb = arguments[0]
+    settings = Settings() if verb == "help" else Settings.from_environment(os.environ, Path.cwd())
+    return VERBS[verb](settings)

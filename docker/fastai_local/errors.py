@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
 
 class LocalError(Exception):
     """Something is missing or went wrong; the message says what, and what to do. Printed without a traceback."""
@@ -30,3 +36,34 @@ class Terminated(KeyboardInterrupt):
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
         self.exit_code = 128 + signal_number
+
+
+def _on_signal(number: int, _: FrameType | None) -> None:
+    raise Terminated(number)
+
+
+def exit_code_of(command: Callable[[], int], interrupted: str = "interrupted") -> int:
+    """The exit code of a whole command, which prints what ended it in place of a traceback.
+
+    ``interrupted`` is what Ctrl-C leaves to say. From here on SIGTERM and SIGHUP are raised as Terminated.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _on_signal)
+    try:
+        return command()
+    except LocalError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except Terminated as signalled:
+        return signalled.exit_code
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # who read us (head, less) has gone; Python would complain once more when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import multiprocessing
 import os
@@ -86,14 +87,19 @@ def _first_to_end() -> None:
 
 
 def _load_or_end(context: Any) -> Service:
-    if multiprocessing.parent_process() is None:
-        # The process that workers are forked from: ending it would free nothing that they hold.
+    # The process that workers are forked from: ending it would free nothing that they hold.
+    parent = multiprocessing.parent_process() is None
+    if parent:
         os.register_at_fork(after_in_child=_first_to_end)
     else:
         _first_to_end()
     logs.configure_worker(log_level())
     try:
-        return load(context)
+        service = load(context)
+        if parent:
+            gc.collect()
+            gc.freeze()  # in a worker the collector would write to every page that they share
+        return service
     except MemoryError:
         raise  # multi-model-server reports it as 507
     except BaseException as error:  # a script's sys.exit() too
