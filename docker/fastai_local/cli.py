@@ -16,7 +16,7 @@ from fastai_local.checks import check_command, clean_command, test_command
 from fastai_local.demo import demo_command
 from fastai_local.doctor import doctor_command
 from fastai_local.endpoint import serve_command, stop_command
-from fastai_local.errors import LocalError, UsageError, exit_code_of
+from fastai_local.errors import UsageError, exit_code_of
 from fastai_local.images import build_images
 from fastai_local.install_engine import engine_command
 from fastai_local.job import train_command
