@@ -23,7 +23,7 @@ HANDLER = "fastai_serving.handler:handle"
 #: A front end that only passes requests on needs little: one collector thread, the quick compiler, a heap that begins
 #: small, and netty's buffers from one pool in small pieces (by itself: a pool for each thread, in large ones).
 JVM_ARGUMENTS = (
-    "-Xms16m",
+    "-Xms32m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
