@@ -26,6 +26,14 @@ def missing(what: str, variable: str) -> None:
     pytest.skip(what)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What is marked ``engine`` needs one, whether or not it asks for a fixture that says so."""
+    if item.get_closest_marker("engine"):
+        from tests.engine import require_engine  # here: it imports this module
+
+        require_engine()
+
+
 @pytest.fixture(scope="session")
 def pets() -> Path:
     """The folder of pictures of the Oxford-IIIT pets."""

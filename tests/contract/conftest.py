@@ -20,6 +20,7 @@ from docker.models.containers import Container
 
 from tests.conftest import ROOT
 from tests.engine import SERVING_IMAGE, TRAINING_IMAGE, docker_client
+from tests.waiting import PATIENCE
 
 #: How a serving container is run in every test: no rights, nothing to write to but /tmp.
 CLOSED = {
@@ -28,7 +29,6 @@ CLOSED = {
     "cap_drop": ["ALL"],
     "security_opt": ["no-new-privileges"],
 }
-START_SECONDS = 120
 
 
 @pytest.fixture(scope="session")
@@ -148,11 +148,11 @@ class Endpoint:
     def ping(self) -> int:
         """The status of /ping, 0 when nothing answers."""
         try:
-            return self.session.get(f"{self.url}/ping", timeout=5).status_code
+            return self.session.get(f"{self.url}/ping", timeout=PATIENCE).status_code
         except requests.RequestException:
             return 0
 
-    def wait_until_ready(self, timeout: float = START_SECONDS) -> Endpoint:
+    def wait_until_ready(self, timeout: float = PATIENCE) -> Endpoint:
         deadline = time.monotonic() + timeout
         while self.ping() != 200:
             self.container.reload()
@@ -163,7 +163,7 @@ class Endpoint:
 
     def invoke(self, body: bytes, content_type: str = "image/jpeg", **headers: str) -> requests.Response:
         sent = {"Content-Type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.session.post(f"{self.url}/invocations", data=body, headers=sent, timeout=60)
+        return self.session.post(f"{self.url}/invocations", data=body, headers=sent, timeout=PATIENCE)
 
     def log(self) -> str:
         return self.container.logs().decode(errors="replace")

@@ -7,13 +7,13 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import requests
 
 from tests.contract.conftest import Endpoint
+from tests.waiting import PATIENCE, until
 
 #: Run in a container: every process but the one that asks, as pid, parent's pid and command line.
 _PROCESSES = """
@@ -69,8 +69,8 @@ def kill(endpoint: Endpoint, pid: int) -> None:
     assert done.exit_code == 0, done.output
 
 
-def exit_code(endpoint: Endpoint, timeout: float = 35) -> int:
-    return int(endpoint.container.wait(timeout=timeout)["StatusCode"])
+def exit_code(endpoint: Endpoint) -> int:
+    return int(endpoint.container.wait(timeout=PATIENCE)["StatusCode"])
 
 
 def last_line(endpoint: Endpoint) -> str:
@@ -91,12 +91,11 @@ class Result:
 
 @dataclass
 class Load:
-    """Clients that send pictures for ``seconds`` at most, each on one connection as long as it holds."""
+    """Clients that send pictures until the block's end, each on one connection as long as it holds."""
 
     url: str
     pictures: dict[str, bytes]
     clients: int = 8
-    seconds: float = 20
     results: list[Result] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -113,7 +112,7 @@ class Load:
             thread.join()
 
     def _client(self, index: int) -> None:
-        deadline = time.monotonic() + self.seconds
+        deadline = time.monotonic() + 4 * PATIENCE
         names = list(self.pictures)
         session, first = requests.Session(), True
         while not self._stop.is_set() and time.monotonic() < deadline:
@@ -125,7 +124,7 @@ class Load:
                     f"{self.url}/invocations",
                     data=self.pictures[name],
                     headers={"Content-Type": "image/jpeg"},
-                    timeout=(3, 30),
+                    timeout=PATIENCE,
                 )
                 result.status, result.answer = response.status_code, response.json()
                 first = response.headers.get("connection") == "close"
@@ -138,16 +137,16 @@ class Load:
             self.results.append(result)
 
     def statuses(self) -> Counter[Any]:
-        return Counter(result.status or result.error.split("(")[0] for result in self.results)
+        return Counter(result.status or result.error.split("(")[0] for result in list(self.results))
 
     def wrong(self, expected: dict[str, str]) -> list[Result]:
         """Answers that name another class than this picture's."""
         return [r for r in self.results if r.status == 200 and r.answer["class"] != expected[r.name]]
 
-    def longest_gap(self) -> float:
-        """Seconds between two good answers, at most."""
-        ends = sorted(result.end for result in self.results if result.status == 200)
-        return max((after - before for before, after in pairwise(ends)), default=float("inf"))
+    def wait_for_answers(self, count: int) -> None:
+        """Until so many more good answers have come."""
+        before = self.statuses()[200]
+        until(lambda: self.statuses()[200] - before >= count, lambda: self.statuses())
 
 
 def some_pictures(folder: Path, count: int = 24) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.contract.conftest import Endpoint, Job
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.engine
 
@@ -106,7 +107,7 @@ def test_too_few_left(train, tmp_path):
 
 def refused(endpoint: Endpoint, *words: str) -> None:
     """The serving container ended with exit code 1, and its last line says why."""
-    assert endpoint.container.wait(timeout=60)["StatusCode"] == 1
+    assert endpoint.container.wait(timeout=PATIENCE)["StatusCode"] == 1
     last = endpoint.log().strip().splitlines()[-1]
     assert last.startswith("error: "), endpoint.log()
     for word in words:
@@ -177,7 +178,7 @@ def test_port_in_use(engine, start_endpoint, tiny_model):
         volumes={str(tiny_model): {"bind": "/opt/ml/model", "mode": "ro"}},
     )
     try:
-        assert second.wait(timeout=60)["StatusCode"] == 1
+        assert second.wait(timeout=PATIENCE)["StatusCode"] == 1
         assert "can't listen on port 8080" in second.logs().decode()
     finally:
         second.remove(force=True)

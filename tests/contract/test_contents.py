@@ -10,10 +10,10 @@ import pytest
 
 from fastai_contents.images import identity, inventory
 from fastai_contents.sbom_command import components, licence_table, write_sbom
-from fastai_local.engine import find_engine
 from fastai_local.settings import Settings, locked_version
 from tests.contract.conftest import SERVING_IMAGE, TRAINING_IMAGE
 from tests.contract.test_images import run
+from tests.engine import require_engine
 
 pytestmark = pytest.mark.engine
 
@@ -23,13 +23,13 @@ IMAGES = (SERVING_IMAGE, TRAINING_IMAGE)
 @pytest.fixture(scope="module")
 def found(engine) -> dict[str, dict[str, Any]]:
     """Each image's inventory."""
-    return {image: inventory(find_engine(), image) for image in IMAGES}
+    return {image: inventory(require_engine(), image) for image in IMAGES}
 
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_the_sbom_is_valid_and_complete(engine, found, tmp_path, image):
     # written by the command's own environment, which validates it against CycloneDX's schema
-    about = identity(find_engine(), image)
+    about = identity(require_engine(), image)
     for name in ("one.json", "two.json"):
         write_sbom(Settings(), about, found[image], tmp_path / name)
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()

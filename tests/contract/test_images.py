@@ -6,6 +6,7 @@ import docker
 import pytest
 
 from tests.contract.conftest import SERVING_IMAGE, TRAINING_IMAGE
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.engine
 
@@ -91,7 +92,7 @@ def test_sagemaker_inference_imports_whole(engine):
 def test_exit_code_is_passed_on(engine, command, code):
     container = engine.containers.run(SERVING_IMAGE, command, detach=True)
     try:
-        assert container.wait(timeout=60)["StatusCode"] == code
+        assert container.wait(timeout=PATIENCE)["StatusCode"] == code
     finally:
         container.remove(force=True)
 
@@ -101,7 +102,7 @@ def test_signals_reach_any_command(engine):
     container = engine.containers.run(SERVING_IMAGE, ["sh", "-c", script], detach=True)
     try:
         next(container.logs(stream=True))
-        container.stop(timeout=20)
+        container.stop(timeout=PATIENCE)
         assert container.wait()["StatusCode"] == 3
         assert container.logs().decode() == "started\nstopped\n"
     finally:
@@ -111,7 +112,7 @@ def test_signals_reach_any_command(engine):
 def test_serving_image_says_that_it_cannot_train(engine):
     container = engine.containers.run(SERVING_IMAGE, "train", detach=True)
     try:
-        assert container.wait(timeout=60)["StatusCode"] == 1
+        assert container.wait(timeout=PATIENCE)["StatusCode"] == 1
         assert "fastai-sagemaker-training" in container.logs().decode()
     finally:
         container.remove(force=True)

@@ -11,6 +11,7 @@ import pytest
 
 from fastai_container.model_folder import load_model
 from tests.contract.conftest import TRAINING_IMAGE, Endpoint, Job
+from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.engine, pytest.mark.pets]
 
@@ -98,7 +99,7 @@ def test_the_picture_that_is_really_a_gif_is_served_and_was_trained_on(endpoint:
 
 def test_stopping_the_endpoint_exits_with_zero(start_endpoint, pets_job: Job):
     endpoint = start_endpoint(pets_job.model)
-    endpoint.container.stop(timeout=30)
+    endpoint.container.stop(timeout=PATIENCE)
     assert endpoint.container.wait()["StatusCode"] == 0
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.readme import commands
+from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.engine, pytest.mark.pets]
 
@@ -86,7 +87,7 @@ def test_every_command_works_as_typed(engine: docker.DockerClient, clone: Path, 
     demo = json.loads(answers["make demo"].strip().splitlines()[-1])
     assert demo["class"].startswith("digit_")
     assert 0 < demo["confidence"] <= 1
-    deadline = time.monotonic() + 20  # the engine removes a container of `run --rm` after `stop` has returned
+    deadline = time.monotonic() + PATIENCE  # the engine removes a container of `run --rm` after `stop` has returned
     while left := [name for name in containers(engine) if name == "pets" or name.startswith(ENDPOINT)]:
         assert time.monotonic() < deadline, f"left there: {left}"
         time.sleep(0.2)

@@ -13,8 +13,8 @@ import docker
 import pytest
 
 from fastai_local.build_secrets import build_secrets
-from fastai_local.engine import find_engine
 from tests.conftest import ROOT
+from tests.engine import docker_client, require_engine
 
 pytestmark = pytest.mark.engine
 
@@ -49,7 +49,7 @@ def files(client: docker.DockerClient, tag: str, target: Path) -> dict[str, tupl
 @pytest.fixture(scope="module")
 def builds(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, tuple[int, int, str]]]:
     """What is in the serving image as it is built, and built anew but for Debian's own packages."""
-    engine, client = find_engine(), docker.from_env(timeout=300)
+    engine, client = require_engine(), docker_client()
     start = ["buildx", "build", "--load", "--provenance=false"] if engine.builder == "buildx" else ["build"]
     results = []
     for rebuild in ("0", uuid.uuid4().hex):

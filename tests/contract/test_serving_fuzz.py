@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.contract.conftest import Endpoint
 from tests.contract.serving import direct, memory, processes
+from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.engine, pytest.mark.pets]
 
@@ -83,7 +84,7 @@ def test_mutated_pictures(start_endpoint, pets_job, pets: Path):
         url, headers = f"{endpoint.url}/invocations", {"Content-Type": "image/jpeg"}
         bad = []
         for body in part:
-            response = session.post(url, data=body, headers=headers, timeout=60)
+            response = session.post(url, data=body, headers=headers, timeout=PATIENCE)
             statuses[response.status_code] += 1
             if response.status_code >= 500 or "Traceback" in response.text:
                 bad.append((response.status_code, body[:64]))
@@ -119,7 +120,7 @@ class Connection:
 
     def exchange(self, sent: bytes) -> int:
         if self.socket is None:
-            self.socket = socket.create_connection((self.address.hostname, self.address.port), timeout=20)
+            self.socket = socket.create_connection((self.address.hostname, self.address.port), timeout=PATIENCE)
         self.socket.sendall(sent)
         stream = self.socket.makefile("rb")
         status, length, close = int(stream.readline().split()[1]), 0, False
@@ -162,7 +163,7 @@ def test_mutated_headers(start_endpoint, pets_job, pets: Path):
         b"POST /invocations HTTP/9.9\r\n\r\n",
         b"\0" * 5000,
     ):
-        with socket.create_connection((state.address.hostname, state.address.port), timeout=5) as connection:
+        with socket.create_connection((state.address.hostname, state.address.port), timeout=PATIENCE) as connection:
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
             assert b" 500 " not in connection.recv(4096)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -16,6 +17,7 @@ import requests
 from fastai_container.resources import cpu_count
 from tests.contract.conftest import Endpoint, Job
 from tests.contract.serving import Load, classes, direct, exit_code, kill, last_line, processes, some_pictures
+from tests.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.engine, pytest.mark.pets]
 
@@ -25,6 +27,7 @@ def model_fn(model_dir):
     time.sleep(2)
     return lambda data: "ok"
 def input_fn(data, content_type):
+    print("begun", flush=True)
     time.sleep(float(data.decode() or 0))
     return data
 """
@@ -46,18 +49,15 @@ def with_script(model: Path, text: str, name: str = "inference.py") -> Path:
 
 def test_ping_is_503_with_a_reason_until_the_model_is_loaded(start_endpoint, model: Path):
     endpoint = start_endpoint(with_script(model, SLOW_SCRIPT), wait=False)
-    seen = []
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            response = requests.get(f"{endpoint.url}/ping", timeout=2)
-        except requests.RequestException:
-            continue
-        seen.append((response.status_code, response.json()))
-        if response.status_code == 200:
-            break
-        time.sleep(0.05)
-    assert seen[-1][0] == 200
+    seen: list[tuple[int, dict]] = []
+
+    def ready() -> bool:
+        with contextlib.suppress(requests.RequestException):
+            response = requests.get(f"{endpoint.url}/ping", timeout=PATIENCE)
+            seen.append((response.status_code, response.json()))
+        return bool(seen) and seen[-1][0] == 200
+
+    until(ready, endpoint.log)
     early = [content for status, content in seen if status == 503]
     assert early, "two seconds of loading, and never a 503"
     assert all(content["error"]["code"] == "loading" for content in early)
@@ -74,10 +74,9 @@ def test_ping_is_503_with_a_reason_until_the_model_is_loaded(start_endpoint, mod
     ],
 )
 def test_a_model_that_fails_to_load_ends_the_container_with_the_reason(start_endpoint, model: Path, script, reason):
-    begin = time.monotonic()
+    # long before SAGEMAKER_STARTUP_TIMEOUT's 600 s
     endpoint = start_endpoint(with_script(model, script), wait=False)
     assert exit_code(endpoint) == 1
-    assert time.monotonic() - begin < 15
     assert reason in last_line(endpoint)
 
 
@@ -102,12 +101,10 @@ def test_files_of_a_model_never_stand_in_for_modules(start_endpoint, model: Path
 
 
 def test_a_jvm_that_dies_at_start_ends_the_container_at_once(start_endpoint, pets_job: Job):
-    begin = time.monotonic()
     endpoint = start_endpoint(
         pets_job.model, environment={"SAGEMAKER_MODEL_SERVER_VMARGS": "-XX:+NoSuchFlag"}, wait=False
     )
     assert exit_code(endpoint) == 1
-    assert time.monotonic() - begin < 15
     assert "NoSuchFlag" in endpoint.log()
     assert "exit status 1" in last_line(endpoint)
 
@@ -117,8 +114,8 @@ def test_killed_workers_and_parents_come_back(start_endpoint, pets_job: Job, pet
     endpoint = start_endpoint(pets_job.model)
     pictures = some_pictures(pets)
     expected = classes(endpoint, pictures)
-    with Load(endpoint.url, pictures, clients=8, seconds=30) as load:
-        time.sleep(1)
+    with Load(endpoint.url, pictures, clients=8) as load:
+        load.wait_for_answers(8)
         before = processes(endpoint)
         assert before["parent"]
         assert before["worker"]
@@ -127,14 +124,12 @@ def test_killed_workers_and_parents_come_back(start_endpoint, pets_job: Job, pet
         if victim in ("worker", "both"):
             for pid in before["worker"]:
                 kill(endpoint, pid)
-        time.sleep(6)
-    assert load.longest_gap() < 5, load.statuses()
+        until(lambda: not set(processes(endpoint)["worker"]) & set(before["worker"]))
+        load.wait_for_answers(40)  # they are answered again, under the load that was there all the while
     assert not load.wrong(expected)
     assert set(load.statuses()) <= {200, 503}, load.statuses()
     assert all("error" in result.answer for result in load.results if result.status == 503)
-    deadline = time.monotonic() + 15
-    while len(processes(endpoint)["worker"]) < len(before["worker"]) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    until(lambda: len(processes(endpoint)["worker"]) == len(before["worker"]), endpoint.log)
     after = processes(endpoint)
     assert len(after["worker"]) == len(before["worker"])
     assert len(after["parent"]) == 1
@@ -145,10 +140,10 @@ def test_a_killed_jvm_ends_the_container_and_every_process(start_endpoint, pets_
     endpoint = start_endpoint(pets_job.model)
     pictures = some_pictures(pets, 8)
     expected = classes(endpoint, pictures)
-    with Load(endpoint.url, pictures, clients=4, seconds=10) as load:
-        time.sleep(0.5)
+    with Load(endpoint.url, pictures, clients=4) as load:
+        load.wait_for_answers(4)
         kill(endpoint, processes(endpoint)["java"][0])
-        assert exit_code(endpoint, timeout=5) != 0
+        assert exit_code(endpoint) != 0
     assert not load.wrong(expected)
     assert "SIGKILL" in last_line(endpoint)
 
@@ -169,26 +164,27 @@ def test_a_lone_request_has_every_core_and_an_idle_server_none(start_endpoint, p
         threads = endpoint.container.exec_run(["python3", "-P", "-c", count, *ids]).output.decode().split()
         assert max(map(int, threads)) >= cores, threads
     for clients in (1, 2, 8, 1):  # alone and in company, by turns
-        with Load(endpoint.url, pictures, clients=clients, seconds=2) as load:
-            time.sleep(1)
+        with Load(endpoint.url, pictures, clients=clients) as load:
+            load.wait_for_answers(8 * clients)
         assert not load.wrong(expected)
-    time.sleep(1)
-    begin, used = time.monotonic(), cpu_seconds(endpoint)
-    time.sleep(2)
-    used = cpu_seconds(endpoint) - used
-    assert used < 0.2 * (time.monotonic() - begin), "something spins"
+
+    def is_idle() -> bool:
+        begin, used = time.monotonic(), cpu_seconds(endpoint)
+        time.sleep(2)
+        return cpu_seconds(endpoint) - used < 0.2 * (time.monotonic() - begin)
+
+    until(is_idle, lambda: "something spins")
 
 
 def test_every_request_in_flight_is_answered_on_sigterm(start_endpoint, pets_job: Job, pets: Path):
     endpoint = start_endpoint(pets_job.model)
     pictures = some_pictures(pets)
     expected = classes(endpoint, pictures)
-    with Load(direct(endpoint), pictures, clients=16, seconds=20) as load:
-        time.sleep(2)
+    with Load(direct(endpoint), pictures, clients=16) as load:
+        load.wait_for_answers(32)
         sent = time.monotonic()
         endpoint.container.kill("SIGTERM")
-        assert exit_code(endpoint, timeout=30) == 0
-        time.sleep(0.2)
+        assert exit_code(endpoint) == 0
     # A connection made before the signal is served to its end, one made after it may be refused.
     accepted = [result for result in load.results if result.begin < sent or not result.first]
     assert len(accepted) > 30
@@ -209,13 +205,12 @@ def test_clients_that_went_away_hold_up_nothing(start_endpoint, pets_job: Job, p
         (head.encode() + body) * 3,
     ):
         for _ in range(8):
-            with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+            with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
                 connection.sendall(sent)
     assert endpoint.invoke(body).json()["class"] == "Bengal"
-    begin = time.monotonic()
     endpoint.container.kill("SIGTERM")
     assert exit_code(endpoint) == 0
-    assert time.monotonic() - begin < 8
+    assert "stopping now" not in endpoint.log()  # nothing was waited for until the limit
 
 
 def test_a_slow_request_is_answered_before_the_end(start_endpoint, model: Path):
@@ -223,12 +218,10 @@ def test_a_slow_request_is_answered_before_the_end(start_endpoint, model: Path):
     answers: list[requests.Response] = []
     client = threading.Thread(target=lambda: answers.append(endpoint.invoke(b"5")))
     client.start()
-    time.sleep(0.5)
-    begin = time.monotonic()
+    until(lambda: "begun" in endpoint.log(), endpoint.log)
     endpoint.container.kill("SIGTERM")
     assert exit_code(endpoint) == 0
     client.join()
-    assert 3.5 < time.monotonic() - begin < 10
     assert answers[0].status_code == 200
     assert answers[0].headers["connection"] == "close"
 
@@ -236,14 +229,10 @@ def test_a_slow_request_is_answered_before_the_end(start_endpoint, model: Path):
 def test_a_request_that_takes_too_long_is_504_and_the_next_is_answered(start_endpoint, model: Path):
     environment = {"SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "2", "SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
     endpoint = start_endpoint(with_script(model, SLOW_SCRIPT), environment=environment)
-    begin = time.monotonic()
-    response = endpoint.invoke(b"30")
+    response = endpoint.invoke(b"600")
     assert response.status_code == 504
     assert response.json()["error"]["code"] == "timeout"
-    assert time.monotonic() - begin < 6
-    deadline = time.monotonic() + 10
-    while endpoint.ping() != 200 and time.monotonic() < deadline:
-        time.sleep(0.1)
+    until(lambda: endpoint.ping() == 200, endpoint.log)
     assert endpoint.invoke(b"0").status_code == 200
 
 
@@ -257,7 +246,7 @@ def test_a_full_queue_is_503_with_retry_after(start_endpoint, model: Path):
     answers: list[requests.Response] = []
     clients = [
         threading.Thread(
-            target=lambda: answers.append(requests.post(f"{endpoint.url}/invocations", data=b"0.7", timeout=30))
+            target=lambda: answers.append(requests.post(f"{endpoint.url}/invocations", data=b"0.7", timeout=PATIENCE))
         )
         for _ in range(10)
     ]
@@ -347,14 +336,13 @@ def test_a_wrong_setting_is_named(start_endpoint, pets_job: Job, name: str, valu
 def test_a_port_that_multi_model_server_would_refuse(engine, start_endpoint, pets_job: Job):
     endpoint = start_endpoint(pets_job.model, environment={"SAGEMAKER_BIND_TO_PORT": "40123"}, wait=False)
     url = direct(endpoint).replace("8080", "40123")
-    deadline = time.monotonic() + 20
-    status = 0
-    while status != 200 and time.monotonic() < deadline:
-        try:
-            status = requests.get(f"{url}/ping", timeout=2).status_code
-        except requests.RequestException:
-            time.sleep(0.1)
-    assert status == 200
+
+    def ready() -> bool:
+        with contextlib.suppress(requests.RequestException):
+            return requests.get(f"{url}/ping", timeout=PATIENCE).status_code == 200
+        return False
+
+    until(ready, endpoint.log)
 
 
 def test_a_restart_over_stale_state_works(start_endpoint, pets_job: Job):
@@ -363,4 +351,4 @@ def test_a_restart_over_stale_state_works(start_endpoint, pets_job: Job):
     endpoint.container.start()
     endpoint.container.reload()
     endpoint.url = f"http://127.0.0.1:{endpoint.container.attrs['NetworkSettings']['Ports']['8080/tcp'][0]['HostPort']}"
-    endpoint.wait_until_ready(30)
+    endpoint.wait_until_ready()

@@ -13,6 +13,7 @@ import requests
 
 from tests.contract.conftest import Endpoint, Job
 from tests.contract.serving import memory, processes
+from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.engine, pytest.mark.pets]
 
@@ -59,16 +60,16 @@ def load(endpoint: Endpoint, name: str, url: str | None = None) -> requests.Resp
 
 
 def unload(endpoint: Endpoint, name: str) -> requests.Response:
-    return requests.delete(f"{endpoint.url}/models/{name}", timeout=60)
+    return requests.delete(f"{endpoint.url}/models/{name}", timeout=PATIENCE)
 
 
 def invoke(endpoint: Endpoint, name: str, body: bytes) -> requests.Response:
     headers = {"Content-Type": "image/jpeg", "X-Amzn-SageMaker-Target-Model": f"{name}.tar.gz"}
-    return requests.post(f"{endpoint.url}/models/{name}/invoke", data=body, headers=headers, timeout=60)
+    return requests.post(f"{endpoint.url}/models/{name}/invoke", data=body, headers=headers, timeout=PATIENCE)
 
 
 def names(endpoint: Endpoint, **query: str) -> tuple[list[str], str | None]:
-    content = requests.get(f"{endpoint.url}/models", params=query, timeout=10).json()
+    content = requests.get(f"{endpoint.url}/models", params=query, timeout=PATIENCE).json()
     return [model["modelName"] for model in content["models"]], content.get("nextPageToken")
 
 
@@ -85,10 +86,10 @@ def test_one_model_after_the_other(multi: Endpoint, pets: Path):
     assert names(multi) == (["m00", "m01"], None)
     assert names(multi, limit="1") == (["m00"], "1")
     assert names(multi, limit="1", next_page_token="1") == (["m01"], None)
-    one = requests.get(f"{multi.url}/models/m00", timeout=10)
+    one = requests.get(f"{multi.url}/models/m00", timeout=PATIENCE)
     assert one.json() == {"modelName": "m00", "modelUrl": "/opt/ml/models/m00/model"}
-    assert requests.get(f"{multi.url}/models/m07", timeout=10).status_code == 404
-    assert requests.post(f"{multi.url}/invocations", data=body, timeout=10).status_code == 404
+    assert requests.get(f"{multi.url}/models/m07", timeout=PATIENCE).status_code == 404
+    assert requests.post(f"{multi.url}/invocations", data=body, timeout=PATIENCE).status_code == 404
     assert unload(multi, "m00").status_code == 200
     assert unload(multi, "m00").status_code == 404
     assert invoke(multi, "m00", body).status_code == 404
@@ -157,11 +158,11 @@ def test_hostile_names_and_paths(multi: Endpoint, name: str, url: str | None):
 
 def test_bodies_that_are_no_request(multi: Endpoint):
     for body in (b"", b"{", b"[]", b'{"model_name": "a"}', b'{"model_name": 1, "url": {}}', b"\xff\xfe"):
-        answer = requests.post(f"{multi.url}/models", data=body, timeout=10)
+        answer = requests.post(f"{multi.url}/models", data=body, timeout=PATIENCE)
         assert answer.status_code == 400, body
     for path in ("/models/%2e%2e", "/models/a%2Fb", "/models/$(id)"):
-        assert requests.get(multi.url + path, timeout=10).status_code in (400, 404)
-    assert requests.put(f"{multi.url}/models/m00", timeout=10).status_code == 405
+        assert requests.get(multi.url + path, timeout=PATIENCE).status_code in (400, 404)
+    assert requests.put(f"{multi.url}/models/m00", timeout=PATIENCE).status_code == 405
 
 
 def test_a_broken_model_is_refused_with_its_reason_and_the_others_live(multi: Endpoint, pets: Path):

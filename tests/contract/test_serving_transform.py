@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from tests.contract.conftest import Job
+from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.engine, pytest.mark.pets]
 
@@ -22,7 +23,7 @@ JOB = {
 
 def test_a_folder_of_pictures(start_endpoint, pets_job: Job, pets: Path):
     endpoint = start_endpoint(pets_job.model, environment=JOB)
-    parameters = requests.get(f"{endpoint.url}/execution-parameters", timeout=5).json()
+    parameters = requests.get(f"{endpoint.url}/execution-parameters", timeout=PATIENCE).json()
     assert parameters["MaxPayloadInMB"] == 20
     assert parameters["BatchStrategy"] == "SingleRecord"
     concurrent = parameters["MaxConcurrentTransforms"]
@@ -32,7 +33,7 @@ def test_a_folder_of_pictures(start_endpoint, pets_job: Job, pets: Path):
 
     def transform(path: Path) -> str:
         headers = {"Content-Type": "image/jpeg", "Accept": "application/jsonlines"}
-        answer = session.post(f"{endpoint.url}/invocations", data=path.read_bytes(), headers=headers, timeout=60)
+        answer = session.post(f"{endpoint.url}/invocations", data=path.read_bytes(), headers=headers, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
         assert answer.text.endswith("\n")
         return answer.json()["class"]
@@ -49,7 +50,9 @@ def test_a_folder_of_pictures(start_endpoint, pets_job: Job, pets: Path):
         answers = list(
             pool.map(
                 lambda _: (
-                    session.post(f"{endpoint.url}/invocations", data=large, headers=headers, timeout=60).status_code
+                    session.post(
+                        f"{endpoint.url}/invocations", data=large, headers=headers, timeout=PATIENCE
+                    ).status_code
                 ),
                 range(concurrent),
             )

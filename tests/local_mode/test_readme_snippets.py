@@ -17,6 +17,7 @@ import requests
 from tests.aws import ACCOUNT, REGION, FakeAws
 from tests.conftest import ROOT
 from tests.readme import blocks
+from tests.waiting import PATIENCE
 
 BUCKET = "your-bucket"
 #: The SDK waits half a minute between two looks at an endpoint; moto's is ready at once.
@@ -39,7 +40,7 @@ def run(sdk2_python: Path, fake_aws: FakeAws, tmp_path_factory: pytest.TempPathF
     requests.post(
         f"{fake_aws.url}/moto-api/static/sagemaker/endpoint-results",
         json={"account_id": ACCOUNT, "region": REGION, "results": [answer, answer]},
-        timeout=10,
+        timeout=PATIENCE,
     ).raise_for_status()
     program = folder / "readme.py"
     program.write_text(NO_WAITING + "\n".join(blocks("python")), encoding="utf-8")

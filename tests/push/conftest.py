@@ -23,6 +23,7 @@ import pytest
 from tests.aws import ACCOUNT, FakeAws
 from tests.conftest import ROOT, missing
 from tests.engine import docker_client
+from tests.waiting import PATIENCE
 
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
 #: What moto gives as ECR's password (tests ask for it through the API, the registry has to know it beforehand).
@@ -93,7 +94,7 @@ def running_registry(folder: Path, password: str = PASSWORD, **settings: str) ->
         command = [str(program), "serve", str(folder / "config.yml")]
         process = subprocess.Popen(command, env=os.environ | env | settings, stdout=output, stderr=output)
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + PATIENCE
             while not _answers(address):
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
@@ -101,12 +102,12 @@ def running_registry(folder: Path, password: str = PASSWORD, **settings: str) ->
             yield RunningRegistry(address, log)
         finally:
             process.terminate()
-            process.wait(timeout=10)
+            process.wait(timeout=PATIENCE)
 
 
 def _answers(address: str) -> bool:
     try:
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://{address}/v2/", timeout=5)
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://{address}/v2/", timeout=PATIENCE)
     except urllib.error.HTTPError as error:
         return error.code == 401
     except OSError:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fastai_local.cli import HELP, VERBS
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -87,7 +88,7 @@ def test_signals_end_a_command_cleanly(tmp_path: Path, number: signal.Signals, c
             break
         time.sleep(0.1)
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == code
     assert "Traceback" not in stderr
 

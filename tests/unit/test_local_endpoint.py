@@ -100,7 +100,7 @@ def test_a_port_of_ours_says_so(tmp_path: Path, monkeypatch, server) -> None:
 
 def test_waiting_ends_when_ping_is_200(server) -> None:
     handler, port = server
-    assert subject.wait_until_ready(port, lambda: None, seconds=5) is None
+    assert subject.wait_until_ready(port, lambda: None, seconds=60) is None
     handler.ping = 503
     assert "not ready in 0 seconds" in str(subject.wait_until_ready(port, lambda: None, seconds=0.4))
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from fastai_local import native_endpoint as subject
 from fastai_local.errors import LocalError, UsageError
 from fastai_local.settings import Settings
+from tests.waiting import until
 
 PORT = 8099
 # Stands for `python -m fastai_container serve`: a leader with a child, as the server has workers.
@@ -21,7 +21,7 @@ if mode == "dies":
     sys.exit("starting\\nerror: the model is half-written")
 if mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 with open("child", "w") as file:
     file.write(str(child.pid))
 print("listening", flush=True)
@@ -47,13 +47,7 @@ def start(settings: Settings) -> tuple[int, int]:
     file = subject.folder_of(settings.build, PORT) / "child"
 
     def wait_for_child(port: int, ended) -> str | None:
-        for _ in range(200):
-            if (reason := ended()) is not None:
-                return reason
-            if file.exists() and file.read_text():
-                return None
-            time.sleep(0.05)
-        return "no child"
+        return until(lambda: (ended(),) if ended() or (file.exists() and file.read_text()) else ())[0]
 
     subject.start(settings, settings.root / "model", PORT, wait_for_child)
     pid = subject.running_pid(settings.build, PORT)
@@ -72,9 +66,7 @@ def test_an_endpoint_is_started_found_and_stopped_with_its_children(settings: Se
     assert (folder / "model").resolve() == settings.root / "model"
     assert "listening" in (folder / "log.txt").read_text()
     assert subject.stop_all(settings.build) == [f"the endpoint on port {PORT}"]
-    time.sleep(0.2)
-    assert not is_running(pid)
-    assert not is_running(child)
+    until(lambda: not is_running(pid) and not is_running(child))
     assert subject.stop_all(settings.build) == []
 
 
@@ -82,9 +74,7 @@ def test_one_that_ignores_sigterm_is_killed(settings: Settings, monkeypatch) -> 
     monkeypatch.setenv("FAKE", "stubborn")
     pid, child = start(settings)
     assert subject.stop(settings.build, PORT, seconds=0.3)
-    time.sleep(0.2)
-    assert not is_running(pid)
-    assert not is_running(child)
+    until(lambda: not is_running(pid) and not is_running(child))
 
 
 def test_one_that_dies_at_start_says_why(settings: Settings, monkeypatch, capsys) -> None:
@@ -96,7 +86,7 @@ def test_one_that_dies_at_start_says_why(settings: Settings, monkeypatch, capsys
 
 
 def test_a_stale_pid_is_never_signalled(tmp_path: Path) -> None:
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:
         folder = subject.folder_of(tmp_path, PORT)
         folder.mkdir()

@@ -8,6 +8,7 @@ from fastai_training import cache as cache_module
 from fastai_training.cache import MB, PictureCache, cache_bytes
 from fastai_training.hyperparameters import HyperParameters
 from tests.unit.training_data import COLOURS, write_picture, write_pictures
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_what_a_forked_worker_keeps_all_see(pictures):
     cache = PictureCache(3, MB)
     worker = multiprocessing.get_context("fork").Process(target=cache.put, args=(1, pictures[1]))
     worker.start()
-    worker.join(30)
+    worker.join(PATIENCE)
     assert worker.exitcode == 0
     assert cache.get(1).tobytes() == pictures[1].tobytes()
 

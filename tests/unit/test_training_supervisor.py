@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+
+from tests.waiting import PATIENCE
 
 RUN = """
 import os, sys, threading
@@ -27,7 +28,7 @@ def start(program: str, *, stop_seconds: float = 30, mode: str = "") -> subproce
 
 
 def last_line(process: subprocess.Popen[str]) -> str:
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert output, errors
     return output.splitlines()[-1]
 
@@ -44,7 +45,7 @@ def test_exit_codes(program: str, code: int):
 
 def test_output_passes_through_and_is_kept():
     process = start("import sys; print('out'); print('err', file=sys.stderr)")
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert output.startswith("out\n")
     assert errors == "err\n"
     assert "['out']" in output
@@ -57,7 +58,7 @@ import signal, sys, time
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda number, frame: sys.exit(40 + number))
 print("ready", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
     process = start(program)
     wait_for_line(process, "ready")
@@ -68,38 +69,37 @@ time.sleep(60)
 
 
 def test_one_that_does_not_stop_is_killed():
-    program = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
-    )
+    program = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(600)
+"""
     process = start(program, stop_seconds=1)
     wait_for_line(process, "ready")
-    started = time.monotonic()
     process.terminate()
     line = last_line(process)
-    assert time.monotonic() - started < 10
     assert "status=-9" in line
     assert "killed=True" in line
 
 
 def test_abort_ends_the_program():
-    line = last_line(start("import time; time.sleep(60)", mode="abort"))
+    line = last_line(start("import time; time.sleep(600)", mode="abort"))
     assert "status=-15" in line
     assert "aborted=True" in line
 
 
 def test_what_a_program_leaves_running_does_not_hold_the_job():
-    program = "import subprocess; subprocess.Popen(['sleep', '60']); print('started', flush=True)"
-    started = time.monotonic()
-    assert "status=0" in last_line(start(program))
-    assert time.monotonic() - started < 20
+    program = "import subprocess; subprocess.Popen(['sleep', '600']); print('started', flush=True)"
+    assert "status=0" in last_line(start(program))  # long before the ten minutes
 
 
 def test_other_signals_are_passed_on_without_a_stop():
     program = """
 import signal, sys, time
-signal.signal(signal.SIGUSR1, lambda number, frame: print("saved", flush=True))
+signal.signal(signal.SIGUSR1, lambda number, frame: (print("saved", flush=True), sys.exit(0)))
 print("ready", flush=True)
-time.sleep(2)
+time.sleep(600)
 """
     process = start(program)
     wait_for_line(process, "ready")

@@ -1,0 +1,65 @@
+"""What every test keeps to, so that the suite passes on a machine without an engine and on a busy one."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.waiting import PATIENCE
+
+FILES = sorted((ROOT / "tests").rglob("*.py"))
+#: Seconds: a shorter limit fails on a machine that is busy with something else.
+SHORTEST_LIMIT = 60
+#: They ask for the engine themselves: one place for all tests, and the tests of the very module.
+MAY_LOOK_FOR_AN_ENGINE = {"tests/engine.py", "tests/unit/test_local_engine.py"}
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def seconds(node: ast.expr) -> float | None:
+    number = isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool)
+    return float(node.value) if number else None  # type: ignore[attr-defined]
+
+
+def too_short(path: Path) -> Iterator[str]:
+    """Limits under a minute, and comparisons with the time that something took."""
+    for name, call in calls(path):
+        limits = [keyword.value for keyword in call.keywords if keyword.arg == "timeout"]
+        limits += call.args[:1] if name.endswith((".wait", ".join", ".communicate", ".settimeout")) else []
+        for limit in map(seconds, limits):
+            if limit is not None and 0 < limit < SHORTEST_LIMIT:
+                yield f"{path.relative_to(ROOT)}:{call.lineno}: {name} waits {limit:g} s"
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Compare) and isinstance(node.left, ast.BinOp) and "monotonic" in ast.unparse(node.left):
+            yield f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)} is true of a fast machine alone"
+
+
+def test_no_test_depends_on_how_fast_the_machine_is():
+    wrong = [line for path in FILES for line in too_short(path)]
+    assert not wrong, f"wait for an event (tests/waiting.py, PATIENCE = {PATIENCE} s) instead: {wrong}"
+
+
+def test_a_short_limit_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tests.unit.test_tests.ROOT", tmp_path)
+    path = tmp_path / "test_x.py"
+    path.write_text("p.wait(timeout=5)\nq.join(2)\nassert time.monotonic() - begin < 3\np.wait(timeout=60)\n")
+    assert [line.partition(": ")[0] for line in too_short(path)] == ["test_x.py:1", "test_x.py:2", "test_x.py:3"]
+
+
+def test_an_engine_is_asked_for_in_one_place():
+    asking = [
+        f"{path.relative_to(ROOT)}:{call.lineno}: {name}"
+        for path in FILES
+        if path.relative_to(ROOT).as_posix() not in MAY_LOOK_FOR_AN_ENGINE
+        for name, call in calls(path)
+        if name in ("find_engine", "docker.from_env", "docker.DockerClient")
+    ]
+    assert not asking, f"tests.engine.require_engine and docker_client skip with how to get an engine: {asking}"
