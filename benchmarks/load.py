@@ -222,6 +222,42 @@ def run(
         selector.close()
 
 
+class Client:
+    """One connection that stays, and one request at a time; opened anew after an error."""
+
+    def __init__(self, port: int, timeout: float = 120) -> None:
+        self._connection, self._timeout = _Connection(port), timeout
+
+    def ask(self, path: str, picture: Picture) -> tuple[int, bytes]:
+        """Status and body of the answer. Raises OSError when there is none."""
+        return self._exchange(picture.request(path))
+
+    def get(self, path: str) -> int:
+        """The status. Raises OSError when there is no answer."""
+        return self._exchange(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())[0]
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _exchange(self, sent: bytes) -> tuple[int, bytes]:
+        received = b""
+        try:
+            sock = self._connection.open()
+            sock.settimeout(self._timeout)
+            sock.sendall(sent)
+            while (whole := _whole(received)) is None:
+                data = sock.recv(1 << 16)
+                if not data:
+                    raise ConnectionError("the server closed the connection")
+                received += data
+        except OSError:
+            self.close()
+            raise
+        if b"\r\nconnection: close" in received.partition(b"\r\n\r\n")[0].lower():
+            self.close()
+        return whole
+
+
 def ping_ms(port: int, times: int = 300) -> float:
     """Median milliseconds of GET /ping, which a front end answers without a worker: the network and itself."""
     found = []
@@ -243,24 +279,14 @@ def ping_ms(port: int, times: int = 300) -> float:
 
 def ask(port: int, path: str, picture: Picture) -> str | None:
     """One answer's class; None for an error's. Raises OSError when nobody listens."""
-    connection = _Connection(port)
+    client = Client(port)
     try:
-        sock = connection.open()
-        sock.setblocking(True)
-        sock.settimeout(60)
-        sock.sendall(picture.request(path))
-        received = b""
-        while (whole := _whole(received)) is None:
-            data = sock.recv(1 << 16)
-            if not data:
-                raise ConnectionError("the server closed the connection")
-            received += data
-        status, body = whole
+        status, body = client.ask(path, picture)
         return str(json.loads(body)["class"]) if status == 200 else None
     except (ValueError, KeyError, TypeError):
         return None
     finally:
-        connection.close()
+        client.close()
 
 
 def pictures_of(folder: Path, size: str, expected: Mapping[str, Mapping[str, Any]]) -> list[Picture]:

@@ -40,7 +40,7 @@ def environment(peer: str) -> Path:
     )
 
 
-def _low_port() -> int:
+def low_port() -> int:
     # multi-model-server takes no port above 32766
     for port in range(20000 + os.getpid() % 5000, 32000):
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -76,7 +76,7 @@ class Server:
 
     def start(self) -> None:
         """Starts it; ``wait`` tells when it answers."""
-        self.port = _low_port()
+        self.port = low_port()
         self.folder = BUILD / "bench-run" / f"{self.kind}-{self.runtime}-{self.port}"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)

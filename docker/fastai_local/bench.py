@@ -1,4 +1,4 @@
-"""`make bench-serving`, `-start`, `-size` and `-training`: the programs of benchmarks/, run in build/venv."""
+"""`make bench-serving`, `-start`, `-size`, `-training` and `-soak`: the programs of benchmarks/, run in build/venv."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fastai_local.process import say, stream
 from fastai_local.settings import Settings
 
 #: Each is the module benchmarks.<name> and the target bench-<name>.
-NAMES = ("serving", "start", "size", "training")
+NAMES = ("serving", "start", "size", "training", "soak")
 
 
 def run(settings: Settings, name: str) -> int:

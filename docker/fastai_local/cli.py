@@ -53,6 +53,7 @@ fastai-sagemaker: train a fastai vision model and serve it, on this machine as o
   make bench-start             measures the time from start to the first answer, and memory [QUICK=1]
   make bench-size              measures what the images weigh, beside what the other servers' environments do
   make bench-training          measures training beside plain fastai [QUICK=1]
+  make bench-soak MODEL=folder honest clients beside hostile ones [MINUTES=60] [LIMIT=2g]
   make clean                   stops the endpoints and removes build/ [IMAGES=1: and the images]
 
 RUNTIME=docker or RUNTIME=native (plain processes in build/venv) chooses how; unset, it is Docker when an engine
