@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks import common, load, serving_report, size
+from benchmarks import common, load, serving_report, size, soak
 
 RIGHT, WRONG = {"class": "a"}, {"class": "b"}
 
@@ -104,3 +104,27 @@ def test_the_largest_parts_of_a_folder() -> None:
     sizes = size._megabytes(["1000\t/a", "600\t/a/x", "300\t/a/x/deep", "400\t/a/y", "no line of du's"])
     assert [name for name, _ in size.largest(sizes, "/a")] == ["x", "y"]
     assert sizes["/a/x"] == pytest.approx(0.6144)
+
+
+def test_the_soak_tells_right_wrong_and_failed_apart(port: int) -> None:
+    found, client = soak.Honest(), load.Client(port)
+    for body in (b"x", b"x", b"x", b"x", b""):
+        soak._ask(client, load.Picture("p", body, "a"), found)
+    client.close()
+    assert len(found.latencies) == 4
+    assert found.wrong == ["p: b instead of a"]  # every fourth
+    assert found.failed == {"500": 1}
+    unreachable = load.Client(1)
+    soak._ask(unreachable, load.Picture("p", b"x", "a"), found)
+    assert found.failed == {"500": 1, "ConnectionRefusedError": 1}
+
+
+@pytest.mark.parametrize(("variables", "why"), [({}, "name the model folder"), ({"MINUTES": "an hour"}, "MINUTES")])
+def test_the_soak_says_what_it_lacks(variables, why, tmp_path, monkeypatch, capsys) -> None:
+    for name in ("MODEL", "MINUTES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv("MODEL", str(tmp_path))
+        monkeypatch.setenv(name, value)
+    assert soak.main() == 2
+    assert why in capsys.readouterr().err
