@@ -118,9 +118,16 @@ def json_text(value: Any) -> str:
 
 def _array(value: Any) -> np.ndarray | None:
     """``value`` as an array of numbers or text, None where it is none."""
+    array = _as_array(value)
+    if array is None and hasattr(value, "tolist"):  # a tensor with a gradient, or on a GPU
+        array = _as_array(plain(value))
+    return array
+
+
+def _as_array(value: Any) -> np.ndarray | None:
     try:
-        array = np.asarray(value.tolist() if hasattr(value, "tolist") else value)
-    except Exception:
+        array = np.asarray(value)
+    except Exception:  # the script's own objects raise what they like
         return None
     return None if array.dtype.hasobject else array
 

@@ -195,7 +195,7 @@ def test_a_submit_directory_that_is_an_archive(start_endpoint, pets_job: Job, pe
     [
         (None, {"SAGEMAKER_PROGRAM": "gone.py"}, "SAGEMAKER_PROGRAM names gone.py"),
         (TRANSFORM + "def input_fn(a, b): pass\n", {}, "transform_fn beside input_fn"),
-        ("def input_fn(data): pass\n", {}, "takes 1 arguments"),
+        ("def input_fn(data): pass\n", {}, "takes 1 argument (data)"),
         ("def model_fn(model_dir): return 7\n", {}, "predict_fn or transform_fn"),
     ],
 )
