@@ -68,6 +68,8 @@ def load(context: Any) -> Service:
     folder = Path(context.system_properties["model_dir"])
     _clean_path(folder)
     script, installed = _script(folder)
+    for sentence in packages.late(Path(installed)) if installed else ():
+        logger.warning("%s", sentence)
     hooks = load_hooks(script, installed) if script else None
     gpu = context.system_properties.get("gpu_id")
     return Service(folder, WorkerSettings.from_environment(), hooks=hooks, gpu=gpu, context=context)

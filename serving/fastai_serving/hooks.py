@@ -144,7 +144,7 @@ def load_hooks(path: Path, packages: str | None = None) -> Hooks:
 
     Raises ScriptError, and whatever the script raises when it is imported.
     """
-    if packages:
+    if packages and packages not in sys.path:
         sys.path.insert(0, packages)
     import_decoder()
     with explained(path.name):

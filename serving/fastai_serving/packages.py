@@ -11,6 +11,8 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import venv
+from importlib import metadata
 from pathlib import Path
 
 from fastai_container import requirements
@@ -20,6 +22,8 @@ from fastai_serving.hints import TRAINING_IMAGE, is_serving_image
 logger = logging.getLogger("supervisor")
 
 CODE_ARTIFACT_ENV = "CA_REPOSITORY_ARN"
+#: Where pip is to look; they may hold credentials.
+INDEX_ENV = frozenset({CODE_ARTIFACT_ENV, "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"})
 _CODE_ARTIFACT = re.compile(r"arn:[^:]+:codeartifact:([^:]+):([^:]+):repository/([^/]+)/(.+)")
 #: With torch they are gigabytes and minutes; the training image has them.
 _FOR_THE_TRAINING_IMAGE = frozenset({"fastai", "timm", "torch", "torchaudio", "torchvision"})
@@ -62,6 +66,18 @@ def _folder_of_modules(prefix: Path) -> Path:
     return Path(sysconfig.get_path("purelib", vars={"base": str(prefix), "platbase": str(prefix)}))
 
 
+def _overlay(target: Path) -> str:
+    """The interpreter of a virtual environment at ``target`` that sees this one's packages.
+
+    pip counts those as installed, and leaves them alone when the script asks for another release of one: with --prefix
+    it would uninstall ours first, which a read-only container forbids.
+    """
+    venv.EnvBuilder(symlinks=True, with_pip=False).create(target)
+    places = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
+    (_folder_of_modules(target) / "beneath.pth").write_text("\n".join(places) + "\n", encoding="utf-8")
+    return str(target / "bin" / "python")
+
+
 def install(path: Path, target: Path) -> Path | None:
     """Install what the requirements.txt at ``path`` asks for and this environment lacks, into ``target``.
 
@@ -76,8 +92,9 @@ def install(path: Path, target: Path) -> Path | None:
         return None
     missing = ", ".join(line.name or _CREDENTIALS.sub("", line.text) for line in wanted.missing)
     logger.info("installing %s, for %s", missing, path)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]
-    command += ["--no-warn-script-location", "--prefix", str(target), "-r", str(file)]
+    python = _overlay(target)
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]
+    command += ["--no-warn-script-location", "-r", str(file)]
     # A module of the user's must not stand in for one of pip's.
     environment = os.environ | {"PYTHONSAFEPATH": "1"}
     arn = environment.get(CODE_ARTIFACT_ENV)
@@ -88,6 +105,21 @@ def install(path: Path, target: Path) -> Path | None:
         reason = " ".join(line.strip() for line in done.stderr.splitlines()[-3:])
         raise UserError(f"can't install {path}: {_CREDENTIALS.sub('', reason)[-1000:]}")
     return _folder_of_modules(target)
+
+
+def late(folder: Path) -> list[str]:
+    """What to tell about packages in ``folder`` that can't be used any more: this process imported others before."""
+    told = []
+    for distribution in metadata.distributions(path=[str(folder)]):
+        modules = {Path(str(file)).parts[0].removesuffix(".py") for file in distribution.files or ()}
+        for name in sorted(modules & sys.modules.keys()):
+            place = getattr(sys.modules[name], "__file__", None)
+            if place and not Path(place).is_relative_to(folder):
+                told.append(
+                    f"{distribution.metadata['Name']} {distribution.version} was installed for the script, but the "
+                    f"server had imported its own {name} before, which stays"
+                )
+    return told
 
 
 def install_once(path: Path, state: Path) -> Path | None:

@@ -19,8 +19,8 @@ from types import FrameType
 from fastai_container.errors import UserError
 from fastai_container.model_folder import load_model
 from fastai_container.paths import MLPaths
-from fastai_serving import logs, scripts, server
-from fastai_serving.settings import Settings
+from fastai_serving import logs, packages, scripts, server
+from fastai_serving.settings import CREDENTIALS_ENV, Settings
 from fastai_serving.torch_models import runs_torchscript
 
 logger = logging.getLogger("supervisor")
@@ -143,6 +143,12 @@ def run() -> int:
     if script is None and not settings.multi_model:
         for sentence in scripts.unused(folder, paths.code):
             logger.warning("%s", sentence)
+    if settings.multi_model and settings.worker_credentials is None:
+        for name in sorted(packages.INDEX_ENV & os.environ.keys()):
+            logger.warning(
+                "%s is not given to the models' own requirements.txt on a multi-model endpoint, whose workers would "
+                "all see it; set %s=true if they may", name, CREDENTIALS_ENV,
+            )  # fmt: skip
     foreign = script is not None or (not settings.multi_model and runs_torchscript(folder))
     plugin = server.find_plugin()
     if plugin is None:

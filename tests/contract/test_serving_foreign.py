@@ -42,6 +42,7 @@ async def predict_fn(data, model, *, top=3, context=None):
 """
 
 BODIES = """
+import jmespath
 def model_fn(model_dir): return None
 def input_fn(data, content_type): return data
 def predict_fn(data, model): return data
@@ -52,6 +53,7 @@ def output_fn(prediction, accept):
     if prediction == b"pieces": return (piece for piece in (b"a", b"b")), "text/x-pieces"
     if prediction == b"split": return "x", "text/plain\\r\\nX-Evil: 1"
     if prediction == b"bare": return "cat"
+    if prediction == b"package": return jmespath.VALUE, "text/plain"
     return prediction, None
 """
 
@@ -128,8 +130,11 @@ def test_model_fn_and_predict_fn_alone(start_endpoint, folder: Path, pets: Path)
     assert len(log) < 500_000
 
 
-def test_bodies_keep_their_content_type(start_endpoint, folder: Path):
-    endpoint = start_endpoint(scripted(folder, BODIES))
+def test_bodies_and_another_release_of_a_package(start_endpoint, folder: Path):
+    """Bodies keep their content type. The image has a release of jmespath; nothing can be uninstalled here."""
+    wheel(folder / "code", "jmespath", "99.0")
+    scripted(folder, BODIES, requirements="jmespath>=99\n--no-index\n--find-links .\n")
+    endpoint = start_endpoint(folder)
 
     def answer(body: bytes, **headers: str) -> tuple[bytes, str]:
         got = endpoint.invoke(body, "application/octet-stream", **headers)
@@ -137,6 +142,7 @@ def test_bodies_keep_their_content_type(start_endpoint, folder: Path):
         return got.content, got.headers["content-type"]
 
     assert answer(b"picture") == (b"\xff\xd8", "image/jpeg")
+    assert answer(b"package") == (b"jmespath:", "text/plain")
     assert answer(b"text") == (b"a;b", "text/csv; header=present")
     assert answer(b"object") == (b'{"a": 1}', "application/vnd.mine+json")
     assert answer(b"pieces") == (b"ab", "text/x-pieces")

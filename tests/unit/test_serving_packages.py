@@ -90,6 +90,18 @@ def test_a_model_of_many_is_installed_once_for_what_lies_beside_it(tmp_path: Pat
     assert len(list((tmp_path / "state" / "packages").iterdir())) == 2
 
 
+def test_what_was_imported_before_is_named(tmp_path: Path):
+    assert packages.late(tmp_path) == []
+    for name, module in (("other-pytest", "pytest"), ("fresh", "fresh_module")):
+        folder = tmp_path / f"{name}-99.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 99.0\n")
+        (folder / "RECORD").write_text(f"{module}/__init__.py,,\n{folder.name}/METADATA,,\n")
+    assert packages.late(tmp_path) == [
+        "other-pytest 99.0 was installed for the script, but the server had imported its own pytest before, which stays"
+    ]
+
+
 # Archives.
 
 
