@@ -26,6 +26,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from fastai_container import foreign
 from fastai_container.errors import ModelFolderError, unreadable
 
 FORMAT_VERSION = 1
@@ -91,10 +92,8 @@ def read_model(folder: Path) -> Model:
     if not manifest.is_file():
         if any(folder.glob(PARTIAL_PREFIX + "*")):
             raise ModelFolderError(f"the model in {folder} is half-written: training did not finish; train again")
-        raise ModelFolderError(
-            f"no {MANIFEST} in {folder} ({_describe(folder)}); mount the folder that training made, "
-            "or the unpacked model.tar.gz"
-        )
+        what = foreign.explain(folder) or "mount the folder that training made, or the unpacked model.tar.gz"
+        raise ModelFolderError(f"no {MANIFEST} in {folder} ({_describe(folder)}); {what}")
     try:
         content = json.loads(manifest.read_text(encoding="utf-8"))
         version = content["format_version"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastai_container.errors import UserError
-from fastai_serving import logs
+from fastai_serving import logs, packages, scripts
 from fastai_serving.hooks import load_hooks
 from fastai_serving.scripts import PACKAGES_ENV, SCRIPT_ENV
 from fastai_serving.service import Request, Service
@@ -48,21 +48,29 @@ def _clean_path(folder: Path) -> None:
     sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() not in unwanted]
 
 
-def _script(folder: Path) -> Path | None:
-    """The user's script: the supervisor's word, or on a multi-model endpoint what this one model brings."""
+def _script(folder: Path) -> tuple[Path | None, str | None]:
+    """The user's script and where its packages are: the supervisor's word, or what this one of many models brings."""
     told = os.environ.get(SCRIPT_ENV)
-    if told:
-        return Path(told)
-    own = folder / "code" / "inference.py"
-    return own if own.is_file() else None
+    if told is not None:
+        return (Path(told), os.environ.get(PACKAGES_ENV)) if told else (None, None)
+    script, state = scripts.find_of_model(folder), os.environ.get(STATE_ENV)
+    if script is None:
+        for sentence in scripts.unused(folder):
+            logger.warning("%s", sentence)
+        return None, None
+    requirements = script.parent / scripts.REQUIREMENTS
+    installed = packages.install_once(requirements, Path(state)) if state and requirements.is_file() else None
+    return script, str(installed) if installed else None
 
 
 def load(context: Any) -> Service:
     """The service for the model of ``context``. Raises UserError, or whatever a user's script raises."""
     folder = Path(context.system_properties["model_dir"])
     _clean_path(folder)
-    script = _script(folder)
-    hooks = load_hooks(script, os.environ.get(PACKAGES_ENV)) if script else None
+    script, installed = _script(folder)
+    for sentence in packages.late(Path(installed)) if installed else ():
+        logger.warning("%s", sentence)
+    hooks = load_hooks(script, installed) if script else None
     gpu = context.system_properties.get("gpu_id")
     return Service(folder, WorkerSettings.from_environment(), hooks=hooks, gpu=gpu, context=context)
 

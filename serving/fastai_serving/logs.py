@@ -12,6 +12,8 @@ import sys
 from contextvars import ContextVar
 from datetime import datetime, timezone
 
+from fastai_serving import bounded_output
+
 #: The request whose line is being written.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -57,6 +59,7 @@ def configure_supervisor(level: str, style: str) -> None:
 
 
 def configure_worker(level: str) -> None:
+    bounded_output.bound()
     out, err = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
     out.addFilter(_Below())
     err.setLevel(logging.WARNING)

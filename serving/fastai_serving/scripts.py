@@ -6,14 +6,7 @@ model folder, or in SAGEMAKER_SUBMIT_DIRECTORY, which is a folder, an archive of
 
 from __future__ import annotations
 
-import logging
 import os
-import re
-import subprocess
-import sys
-import sysconfig
-import tarfile
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +15,15 @@ from urllib.parse import urlsplit
 from sagemaker_inference import parameters
 
 from fastai_container.errors import UserError, unreadable
-
-logger = logging.getLogger("supervisor")
+from fastai_serving import code_archive, packages
 
 DEFAULT_PROGRAM = "inference.py"
 SUBMIT_DIRECTORY_ENV = "SAGEMAKER_SUBMIT_DIRECTORY"
-CODE_ARTIFACT_ENV = "CA_REPOSITORY_ARN"
-#: How the supervisor tells a worker which script to run, and where the packages are that it asked for.
+REQUIREMENTS = "requirements.txt"
+#: How the supervisor tells a worker which script to run ("" for none; not at all on a multi-model endpoint), and where
+#: the packages are that it asked for.
 SCRIPT_ENV = "FASTAI_SAGEMAKER_SCRIPT"
 PACKAGES_ENV = "FASTAI_SAGEMAKER_PACKAGES"
-_CODE_ARTIFACT = re.compile(r"arn:[^:]+:codeartifact:([^:]+):([^:]+):repository/([^/]+)/(.+)")
 
 
 @dataclass(frozen=True)
@@ -86,82 +78,63 @@ def _find(folder: Path, code: Path, environment: Mapping[str, str]) -> Script | 
     return None
 
 
-def _harmless(archive: tarfile.TarFile, folder: Path) -> list[tarfile.TarInfo]:
-    """The files and folders of ``archive`` that stay within ``folder``; no links, no devices."""
-    return [
-        member
-        for member in archive.getmembers()
-        if (member.isfile() or member.isdir()) and (folder / member.name).resolve().is_relative_to(folder)
+def find_of_model(folder: Path, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The script that one model of a multi-model endpoint brings; None when there is none.
+
+    SAGEMAKER_PROGRAM is one word for all models, so a model that has no such file may still have inference.py.
+    """
+    for name in dict.fromkeys((_program(environment)[0], DEFAULT_PROGRAM)):
+        if (folder / "code" / name).is_file():
+            return folder / "code" / name
+    return None
+
+
+def unused(folder: Path, code: Path | None = None) -> list[str]:
+    """What to tell a user about scripts that nobody runs: in ``code/`` of the model, beside it, or in /opt/ml/code.
+
+    To be asked where ``find`` has found none.
+    """
+    told = []
+    for place in (folder / "code", code):
+        names = _modules(place) if place else []
+        if names:
+            told.append(
+                f"{place}/{names[0]} is not used: nothing names it. Call it {DEFAULT_PROGRAM}, or set "
+                f"{parameters.USER_PROGRAM_ENV}={names[0]}"
+            )
+        elif place and (place / REQUIREMENTS).is_file():
+            told.append(f"{place / REQUIREMENTS} is not used: there is no script beside it")
+    told += [
+        f"{folder / name} is not used: put scripts into {folder / 'code'}"
+        for name in _modules(folder)
+        if name == DEFAULT_PROGRAM
     ]
+    return told
 
 
-def _unpack(script: Script, state: Path) -> Path:
-    """The script of an archive, unpacked into ``state``. Raises UserError."""
-    assert script.archive is not None
-    folder = state / "code"
-    folder.mkdir()
-    source = script.archive
+def _modules(folder: Path) -> list[str]:
     try:
-        with tempfile.TemporaryDirectory(dir=state) as temporary:
-            if source.startswith("s3://"):
-                import boto3  # only here: it takes half a second to import
-
-                address = urlsplit(source)
-                local = Path(temporary) / "code.tar.gz"
-                boto3.client("s3").download_file(address.netloc, address.path.lstrip("/"), str(local))
-            else:
-                local = Path(source)
-            with tarfile.open(local) as archive:
-                # Not extractall(filter="data"): Debian 12's Python is older than that.
-                archive.extractall(folder, members=_harmless(archive, folder.resolve()))  # noqa: S202
-    except Exception as error:  # boto's and tarfile's errors are many, each says what was wrong
-        raise UserError(f"can't get the script's archive {source}: {error}") from None
-    path = folder / script.path
-    if not path.is_file():
-        raise UserError(f"{parameters.USER_PROGRAM_ENV} names {script.path}, but it is not in {source}")
-    return path
+        return sorted(path.name for path in folder.iterdir() if path.suffix == ".py" and path.is_file())
+    except OSError:
+        return []
 
 
-def _code_artifact_index(arn: str) -> str:
-    """The address, with a token, of a CodeArtifact repository's package index. Raises UserError."""
-    match = _CODE_ARTIFACT.fullmatch(arn)
-    if match is None:
-        raise UserError(f"{CODE_ARTIFACT_ENV}={arn!r} is not the ARN of a CodeArtifact repository")
-    region, owner, domain, repository = match.groups()
-    import boto3
-
-    try:
-        client = boto3.client("codeartifact", region_name=region)
-        token = client.get_authorization_token(domain=domain, domainOwner=owner)["authorizationToken"]
-        where = client.get_repository_endpoint(domain=domain, domainOwner=owner, repository=repository, format="pypi")
-    except Exception as error:
-        raise UserError(f"can't use the CodeArtifact repository {arn}: {error}") from None
-    return where["repositoryEndpoint"].replace("https://", f"https://aws:{token}@").rstrip("/") + "/simple/"
-
-
-def _install(requirements: Path, target: Path) -> Path:
-    """Install what ``requirements`` asks for and this environment lacks; where it can be imported from."""
-    logger.info("installing %s", requirements)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]
-    command += ["--no-warn-script-location", "--prefix", str(target), "-r", str(requirements)]
-    environment = dict(os.environ)
-    arn = environment.get(CODE_ARTIFACT_ENV)
-    if arn:
-        environment["PIP_INDEX_URL"] = _code_artifact_index(arn)  # not an argument: it holds a token
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=requirements.parent, env=environment
-    )
-    if done.returncode != 0:
-        reason = " ".join(line.strip() for line in done.stderr.splitlines()[-3:])
-        raise UserError(f"can't install {requirements}: {reason}")
-    return Path(sysconfig.get_path("purelib", vars={"base": str(target), "platbase": str(target)}))
-
-
-def prepare(script: Script, state: Path) -> dict[str, str]:
-    """Get the script and its packages ready in ``state``; what to tell the workers. Raises UserError."""
-    path = script.path if script.archive is None else _unpack(script, state)
+def prepare(script: Script | None, state: Path) -> dict[str, str]:
+    """Get the script and its packages ready in ``state``; what to tell the workers of one model. Raises UserError."""
+    if script is None:
+        return {SCRIPT_ENV: ""}
+    path = script.path
+    if script.archive is not None:
+        folder = state / "code"
+        folder.mkdir()
+        code_archive.unpack(script.archive, folder)
+        path = folder / script.path
+        if not path.is_file():
+            raise UserError(f"{parameters.USER_PROGRAM_ENV} names {script.path}, but it is not in {script.archive}")
     told = {SCRIPT_ENV: str(path)}
-    requirements = path.parent / "requirements.txt"
+    requirements = path.parent / REQUIREMENTS
     if requirements.is_file():
-        told[PACKAGES_ENV] = str(_install(requirements, state / "packages"))
+        installed = packages.install(requirements, state / "packages")
+        if installed is not None:
+            told[PACKAGES_ENV] = str(installed)
     return told

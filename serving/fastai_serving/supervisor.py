@@ -19,8 +19,9 @@ from types import FrameType
 from fastai_container.errors import UserError
 from fastai_container.model_folder import load_model
 from fastai_container.paths import MLPaths
-from fastai_serving import logs, scripts, server
-from fastai_serving.settings import Settings
+from fastai_serving import logs, packages, scripts, server
+from fastai_serving.settings import CREDENTIALS_ENV, Settings
+from fastai_serving.torch_models import runs_torchscript
 
 logger = logging.getLogger("supervisor")
 
@@ -118,6 +119,8 @@ def _describe(settings: Settings, folder: Path, script: Path | None) -> str:
         return "a multi-model endpoint"
     if script is not None:
         return f"the script {script} with the model in {folder}"
+    if runs_torchscript(folder):
+        return f"the TorchScript program in {folder}"
     model = load_model(folder)
     return f"{model.arch} ({len(model.vocab)} classes) from {folder}"
 
@@ -137,6 +140,16 @@ def run() -> int:
     check_port(settings.port)
     script = None if settings.multi_model else scripts.find(folder, paths.code)
     what = _describe(settings, folder, script.path if script else None)
+    if script is None and not settings.multi_model:
+        for sentence in scripts.unused(folder, paths.code):
+            logger.warning("%s", sentence)
+    if settings.multi_model and settings.worker_credentials is None:
+        for name in sorted(packages.INDEX_ENV & os.environ.keys()):
+            logger.warning(
+                "%s is not given to the models' own requirements.txt on a multi-model endpoint, whose workers would "
+                "all see it; set %s=true if they may", name, CREDENTIALS_ENV,
+            )  # fmt: skip
+    foreign = script is not None or (not settings.multi_model and runs_torchscript(folder))
     plugin = server.find_plugin()
     if plugin is None:
         if settings.multi_model:
@@ -152,11 +165,11 @@ def run() -> int:
     supervisor = None
     try:
         environment = server.environment(settings, state, _credentials(settings, script is not None))
-        if script is not None:
+        if not settings.multi_model:  # there each model brings its own
             environment |= scripts.prepare(script, state)
         values = server.configuration(settings, folder, state, plugin is not None)
         server.write_properties(state / "mms.properties", values)
-        preload = server.preloads(settings, script is not None)
+        preload = server.preloads(settings, foreign)
         properties = server.plugin_properties(settings, folder, paths.base / "models", state, preload)
         logger.info(
             "serving %s on port %s, %s workers of %s threads, batches of up to %s",

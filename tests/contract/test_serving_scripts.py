@@ -90,16 +90,16 @@ def model(pets_job: Job, tmp_path: Path) -> Path:
     return folder
 
 
-def wheel(folder: Path) -> None:
-    """A package that is nowhere but beside the script."""
-    info = "mine-1.0.dist-info"
-    with zipfile.ZipFile(folder / "mine-1.0-py3-none-any.whl", "w") as archive:
-        archive.writestr("mine.py", "VALUE = b'mine:'\n")
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+def wheel(folder: Path, name: str = "mine", version: str = "1.0") -> None:
+    """A package, or a release of one, that is nowhere but beside the script."""
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        archive.writestr(f"{name}.py", f"VALUE = b'{name}:'\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         archive.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
-        archive.writestr(f"{info}/RECORD", f"mine.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+        archive.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
 
 
 def test_every_hook_and_an_error_with_a_status(start_endpoint, model: Path):
@@ -195,7 +195,7 @@ def test_a_submit_directory_that_is_an_archive(start_endpoint, pets_job: Job, pe
     [
         (None, {"SAGEMAKER_PROGRAM": "gone.py"}, "SAGEMAKER_PROGRAM names gone.py"),
         (TRANSFORM + "def input_fn(a, b): pass\n", {}, "transform_fn beside input_fn"),
-        ("def input_fn(data): pass\n", {}, "takes 1 arguments"),
+        ("def input_fn(data): pass\n", {}, "takes 1 argument (data)"),
         ("def model_fn(model_dir): return 7\n", {}, "predict_fn or transform_fn"),
     ],
 )

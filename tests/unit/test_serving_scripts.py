@@ -1,22 +1,13 @@
 from __future__ import annotations
 
 import io
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from fastai_container.errors import UserError
-from fastai_serving.hooks import (
-    ScriptError,
-    answer_from_script,
-    body_for_script,
-    call,
-    error_of_script,
-    load_hooks,
-)
-from fastai_serving.scripts import SCRIPT_ENV, Script, find, prepare
+from fastai_serving.scripts import SCRIPT_ENV, Script, find, find_of_model, prepare, unused
 
 
 @pytest.fixture
@@ -73,64 +64,32 @@ def test_an_archive_may_not_write_elsewhere(tmp_path: Path):
         prepare(Script(Path("a.py"), str(tmp_path / "gone.tar.gz")), tmp_path)
 
 
-def test_hooks_are_found_and_called_with_or_without_context(folder: Path):
-    path = script(folder, "def input_fn(data, kind, context): return context\ndef predict_fn(data, model): return data")
-    hooks = load_hooks(path)
-    assert call(hooks.input_fn, (b"", ""), "ctx") == "ctx"
-    assert call(hooks.predict_fn, (1, None), "ctx") == 1
-    assert hooks.model_fn is None
+def test_the_script_of_one_of_many_models(folder: Path):
+    assert find_of_model(folder, {}) is None
+    default = script(folder, "")
+    assert find_of_model(folder, {"SAGEMAKER_PROGRAM": "train.py"}) == default
+    named = script(folder, "", "train.py")
+    assert find_of_model(folder, {"SAGEMAKER_PROGRAM": "train.py"}) == named
+    assert find_of_model(folder, {"SAGEMAKER_PROGRAM": "train"}) == named
+    assert find_of_model(folder, {}) == default
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("def transform_fn(a, b, c, d): 0\ndef output_fn(a, b): 0", "keep one or the other"),
-        ("predict_fn = 3", "is no function"),
-        ("def model_fn(): 0", "takes 0 arguments"),
-    ],
-)
-def test_hooks_that_cannot_be(folder: Path, text: str, reason: str):
-    path = script(folder, text, f"wrong_{abs(hash(text))}.py")
-    with pytest.raises(ScriptError, match=reason):
-        load_hooks(path)
+def test_scripts_that_nobody_runs_are_named(folder: Path, tmp_path: Path):
+    code = tmp_path / "ml-code"
+    assert unused(folder, code) == []
+    (folder / "code" / "requirements.txt").write_text("x")
+    assert "there is no script beside it" in unused(folder, code)[0]
+    script(folder, "", "predictor.py")
+    (folder / "inference.py").write_text("")
+    code.mkdir()
+    (code / "serve.py").write_text("")
+    told = unused(folder, code)
+    assert len(told) == 3
+    assert f"{folder}/code/predictor.py is not used" in told[0]
+    assert "SAGEMAKER_PROGRAM=predictor.py" in told[0]
+    assert "serve.py is not used" in told[1]
+    assert f"put scripts into {folder}/code" in told[2]
 
 
-def test_a_script_with_the_name_of_a_module_in_use(folder: Path):
-    path = script(folder, "def model_fn(model_dir): return 'mine'", "json.py")
-    assert load_hooks(path).model_fn("") == "mine"
-    import json
-
-    assert json.dumps(1) == "1"
-
-
-def test_bodies_and_answers():
-    assert body_for_script(b"1,2", "text/csv; charset=utf-8") == "1,2"
-    assert body_for_script(b"\xff", "image/jpeg") == b"\xff"
-    assert answer_from_script(("x", "text/plain"), "application/json").content_type == "text/plain"
-    assert answer_from_script({"a": Path("b")}, "application/json").body == b'{"a": "b"}'
-
-
-def test_errors_keep_their_status():
-    class TeapotError(Exception):
-        status_code = 418
-
-    assert error_of_script(TeapotError("short")).status == 418
-    assert error_of_script(KeyError("x")).status == 500
-    TeapotError.status_code = 200
-    assert error_of_script(TeapotError("odd")).status == 500
-
-
-def test_the_toolkits_decoder_is_there_without_scipy(monkeypatch):
-    from fastai_serving import hooks
-
-    real = hooks.importlib.util.find_spec
-    monkeypatch.setattr(hooks.importlib.util, "find_spec", lambda name: None if name == "scipy" else real(name))
-    for name in [name for name in sys.modules if name.split(".")[0] in ("scipy", "sagemaker_inference")]:
-        monkeypatch.delitem(sys.modules, name)
-    hooks._import_decoder()
-    from sagemaker_inference import decoder
-
-    assert decoder.decode("1,2", "text/csv").tolist() == [1, 2]
-    assert "scipy" not in sys.modules
-    with pytest.raises(ImportError, match=r"requirements\.txt"):
-        decoder.decode(b"", "application/x-npz")
+def test_no_script_is_said_to_the_workers(tmp_path: Path):
+    assert prepare(None, tmp_path) == {SCRIPT_ENV: ""}

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fastai_container.model_folder import Model
-from fastai_serving import service
+from fastai_serving import builtin
 from fastai_serving.explain import STEPS, draw, heat_map
 from fastai_serving.service import Request, Service
 from fastai_serving.settings import WorkerSettings
@@ -40,8 +40,8 @@ class Runtime:
 def runtime(monkeypatch) -> Runtime:
     runtime = Runtime()
     model = Model("net", ["dark", "light"], SIZE, [0.5] * 3, [0.5] * 3)
-    monkeypatch.setattr(service, "read_model", lambda folder: model)
-    monkeypatch.setattr(service, "load_runtime", lambda *_: runtime)
+    monkeypatch.setattr(builtin, "read_model", lambda folder: model)
+    monkeypatch.setattr(builtin, "load_runtime", lambda *_: runtime)
     return runtime
 
 
@@ -96,7 +96,7 @@ def test_no_memory_for_a_picture_is_507(ours: Service, monkeypatch):
     def short(*_):
         raise MemoryError
 
-    monkeypatch.setattr(service, "open_picture", short)
+    monkeypatch.setattr(builtin, "open_picture", short)
     assert ours.answer([request(picture(1))])[0].status == 507
 
 
