@@ -27,7 +27,7 @@ from fastai_serving.answers import (
 )
 from fastai_serving.explain import HEIGHT, draw, heat_map
 from fastai_serving.hooks import Hooks, ScriptError, answer_from_script, body_for_script, call, error_of_script
-from fastai_serving.runtime import Runtime, load_runtime
+from fastai_serving.runtime import Runtime, check_output, load_runtime
 from fastai_serving.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -100,7 +100,8 @@ class Service:
         runtime = load_runtime(self.folder, model, self.settings.threads, self.gpu, self.settings.cores)
         # The first pass of a shape allocates for it; a client's request should not wait for that.
         for count in {1, self.settings.max_batch}:
-            runtime.predict(np.zeros((count, model.image_size, model.image_size, 3), dtype=np.uint8))
+            blank = np.zeros((count, model.image_size, model.image_size, 3), dtype=np.uint8)
+            check_output(model, runtime.predict(blank))
         return Predictor(model, runtime)
 
     def answer(self, requests: Sequence[Request], busy: int | None = None) -> list[Answer]:

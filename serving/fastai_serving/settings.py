@@ -51,6 +51,8 @@ LOG_LEVEL_ENV = parameters.LOG_LEVEL_ENV
 #: How the supervisor tells a worker its share of the cores, and where to leave the reason of a failure.
 THREADS_ENV = "FASTAI_SAGEMAKER_THREADS"
 STATE_ENV = "FASTAI_SAGEMAKER_STATE"
+#: The seal (fastai_container.model_folder) of the files that the supervisor verified; empty when it verified none.
+SEAL_ENV = "FASTAI_SAGEMAKER_SEAL"
 
 _LEVELS = {"10": "DEBUG", "20": "INFO", "30": "WARNING", "40": "ERROR", "50": "CRITICAL"}
 _LOG_FORMATS = ("plain", "json")
