@@ -107,7 +107,7 @@ def read_model(folder: Path) -> Model:
         raise ModelFolderError(unreadable(error.filename or manifest)) from None
     except OSError as error:
         raise ModelFolderError(f"{manifest} can't be read: {error.strerror or error}") from None
-    version = content.get("format_version")
+    version: Any = content.get("format_version")
     if not _is_whole(version, 1):
         raise ModelFolderError(
             f"{manifest} has format_version {_shown(version)}; this image reads version {FORMAT_VERSION}"
@@ -227,7 +227,8 @@ def _files_fault(files: Any) -> str | None:
         path = PurePosixPath(name)
         if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
             return f"names {_shown(name)}, a file outside the model folder"
-        if not isinstance(facts, dict) or not _is_whole(facts.get("bytes"), 0) or not isinstance(facts.get("sha256"), str):
+        known = isinstance(facts, dict) and _is_whole(facts.get("bytes"), 0) and isinstance(facts.get("sha256"), str)
+        if not known:
             return f"must give size (bytes) and sha256 of {_shown(name)}"
     return None
 

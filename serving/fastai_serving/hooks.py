@@ -8,6 +8,7 @@ one argument more.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -20,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from fastai_container.errors import UserError
-from fastai_serving.answers import Answer, RequestError, media_type
+from fastai_serving.answers import MAX_MESSAGE, Answer, RequestError, media_type
 
 #: sagemaker-inference gives the bodies of these types as text.
 _TEXT_TYPES = frozenset({"application/json", "text/csv"})
@@ -141,13 +142,21 @@ def body_for_script(body: bytes, content_type: str) -> bytes | str:
         raise RequestError(400, "bad_text", "the body is not UTF-8") from None
 
 
-def error_of_script(error: Exception) -> RequestError:
-    """What a client is told: an exception that carries an HTTP status keeps it, any other is 500 with its message."""
-    status = getattr(error, "status_code", getattr(error, "status", None))
-    message = str(getattr(error, "message", "") or error) or type(error).__name__
-    if isinstance(status, int) and 400 <= status <= 599:
-        return RequestError(int(status), "script_error", message)
-    return RequestError(500, "script_error", message)
+def error_of_script(error: BaseException) -> RequestError:
+    """What a client is told: an exception that carries an HTTP status keeps it, any other is 500 with its message.
+
+    The exception is the script's own, so anything may be in its attributes, and asking for them may raise.
+    """
+    message = ""
+    for words in (lambda: getattr(error, "message", ""), lambda: error):
+        with contextlib.suppress(BaseException):
+            message = message or str(words() or "")[:MAX_MESSAGE].strip()
+    status: Any = None
+    with contextlib.suppress(BaseException):
+        status = getattr(error, "status_code", getattr(error, "status", None))
+    if not isinstance(status, int) or isinstance(status, bool) or not 400 <= status <= 599:
+        status = 500
+    return RequestError(int(status), "script_error", message or type(error).__name__)
 
 
 def _plain(value: Any) -> Any:

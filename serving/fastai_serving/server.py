@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fastai_container.errors import UserError
-from fastai_serving.settings import MAX_PIXELS_ENV, MB, STATE_ENV, THREADS_ENV, Settings
+from fastai_serving.settings import MAX_PIXELS_ENV, MB, MIN_ANSWER_MB, STATE_ENV, THREADS_ENV, Settings
 
 logger = logging.getLogger("supervisor")
 
@@ -109,8 +109,7 @@ def configuration(settings: Settings, model: Path, state: Path, plugin: bool) ->
         "default_workers_per_model": str(settings.workers),
         "default_response_timeout_seconds": str(settings.timeout_seconds),
         "max_request_size": str(settings.max_payload_bytes),
-        # A picture answered as PNG, or what a user's script makes, may be larger than what was asked.
-        "max_response_size": str(max(settings.max_payload_bytes, 64 * MB)),
+        "max_response_size": str(max(settings.max_payload_bytes, MIN_ANSWER_MB * MB)),
         "job_queue_size": str(settings.queue_size),
         "number_of_gpu": str(settings.gpus),
         "decode_input_request": "false",

@@ -15,6 +15,7 @@ from fastai_container.model_folder import Model, read_model
 from fastai_container.pictures import PictureError, center_square, open_picture
 from fastai_serving import logs
 from fastai_serving.answers import (
+    INTERNAL,
     PNG,
     Answer,
     RequestError,
@@ -27,6 +28,7 @@ from fastai_serving.answers import (
 )
 from fastai_serving.explain import HEIGHT, draw, heat_map
 from fastai_serving.hooks import Hooks, ScriptError, answer_from_script, body_for_script, call, error_of_script
+from fastai_serving.mistaken import seems
 from fastai_serving.runtime import Runtime, check_output, load_runtime
 from fastai_serving.settings import WorkerSettings
 
@@ -37,7 +39,6 @@ REQUEST_ID = "x-request-id"
 _OUT_OF_MEMORY = RequestError(
     507, "out_of_memory", "there was not enough memory for this request; send a smaller picture"
 )
-_INTERNAL = RequestError(500, "internal_error", "the request could not be processed; the server's log has the reason")
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Service:
             logger.error("the request failed", exc_info=error)
         finally:
             logs.request_id.reset(token)
-        return error_answer(_INTERNAL)
+        return error_answer(INTERNAL)
 
     def _predict(self, pictures: list[Picture]) -> list[np.ndarray | Exception]:
         """A row of probabilities for each picture, by one forward pass; by one for each if that fails."""
@@ -165,17 +166,19 @@ class Service:
         """Our input_fn. Raises RequestError."""
         check_content_type(request.content_type)
         wants_png = choose_format(request.accept, self.settings.default_accept) == PNG
-        top_k(request.headers.get(CUSTOM_ATTRIBUTES, ""), 1)
+        details = self.model.model if isinstance(self.model, Predictor) else read_model(self.folder)
+        top_k(request.headers.get(CUSTOM_ATTRIBUTES, ""), len(details.vocab))
         if not request.body:
             raise RequestError(400, "empty_body", "the request has no body; send one picture")
-        size = self.model.model.image_size if isinstance(self.model, Predictor) else read_model(self.folder).image_size
+        size = details.image_size
         try:
             # The model must see the same pixels whatever the answer's format, so what is shown is decoded apart.
             image = open_picture(request.body, size, self.settings.max_pixels)
             pixels = np.asarray(center_square(image, size))
             shown = open_picture(request.body, HEIGHT, self.settings.max_pixels) if wants_png else None
         except PictureError as error:
-            raise RequestError(400, error.code, str(error)) from None
+            what = seems(request.body) if error.code == "not_an_image" else None
+            raise RequestError(400, error.code, f"{error}; it seems to be {what}" if what else str(error)) from None
         return Picture(pixels, shown)
 
     def _write(self, request: Request, picture: Picture | None, row: np.ndarray) -> Answer:

@@ -39,6 +39,8 @@ BYTES_PER_PIXEL = 12
 MIN_PIXELS = 12_500_000
 
 HIGHEST_MAX_PIXELS = 1_000_000_000
+#: An answer may have this many MiB, or as many as a request.
+MIN_ANSWER_MB = 64
 
 BATCH_SIZE_ENV = "FASTAI_SAGEMAKER_BATCH_SIZE"
 BATCH_DELAY_ENV = "FASTAI_SAGEMAKER_BATCH_DELAY_MS"
@@ -48,6 +50,8 @@ MODEL_MEMORY_ENV = "FASTAI_SAGEMAKER_MODEL_MEMORY_MB"
 CREDENTIALS_ENV = "FASTAI_SAGEMAKER_WORKER_CREDENTIALS"
 LOG_FORMAT_ENV = "FASTAI_SAGEMAKER_LOG_FORMAT"
 LOG_LEVEL_ENV = parameters.LOG_LEVEL_ENV
+#: multi-model-server's own name, which wins over what our configuration says.
+MAX_RESPONSE_ENV = "MMS_MAX_RESPONSE_SIZE"
 #: How the supervisor tells a worker its share of the cores, and where to leave the reason of a failure.
 THREADS_ENV = "FASTAI_SAGEMAKER_THREADS"
 STATE_ENV = "FASTAI_SAGEMAKER_STATE"
@@ -76,6 +80,13 @@ def _word(environment: Mapping[str, str], name: str, default: str, known: tuple[
     if text not in known:
         raise SettingError(f"the environment variable {name}={text!r} must be one of {', '.join(known)}")
     return text
+
+
+def max_answer_bytes(environment: Mapping[str, str]) -> int:
+    """Of an answer's body: a picture as PNG, or what a user's script makes, may be larger than what was asked."""
+    payload = _integer(environment, parameters.MAX_REQUEST_SIZE, DEFAULT_MAX_PAYLOAD_MB, 1, 2047)
+    own = max(payload, MIN_ANSWER_MB) * MB
+    return _integer(environment, MAX_RESPONSE_ENV, own, 1, 2047 * MB)
 
 
 def log_level(environment: Mapping[str, str] = os.environ) -> str:
@@ -191,6 +202,7 @@ class WorkerSettings:
     max_pixels: int
     max_batch: int = DEFAULT_BATCH_SIZE
     cores: int = 1
+    max_answer_bytes: int = MIN_ANSWER_MB * MB
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> WorkerSettings:
@@ -208,4 +220,5 @@ class WorkerSettings:
             max_pixels=_integer(environment, MAX_PIXELS_ENV, MAX_PIXELS, 1, HIGHEST_MAX_PIXELS),
             max_batch=_integer(environment, BATCH_SIZE_ENV, DEFAULT_BATCH_SIZE, 1, 1024),
             cores=cpu_count(),
+            max_answer_bytes=max_answer_bytes(environment),
         )
