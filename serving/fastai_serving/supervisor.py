@@ -20,7 +20,7 @@ from fastai_container.errors import UserError
 from fastai_container.model_folder import files_to_run, load_model, read_model, seal
 from fastai_container.paths import MLPaths
 from fastai_serving import logs, scripts, server
-from fastai_serving.settings import SEAL_ENV, Settings
+from fastai_serving.settings import SEAL_ENV, Settings, unused
 
 logger = logging.getLogger("supervisor")
 
@@ -135,6 +135,8 @@ def run() -> int:
         signal.signal(number, _leave)  # until there is something to drain; PID 1 would ignore them
     settings = Settings.from_environment()
     logs.configure_supervisor(settings.log_level, settings.log_format)
+    for line in unused():
+        logger.warning("%s", line)
     paths = MLPaths.from_environment()
     folder = paths.model.resolve()
     check_port(settings.port)
