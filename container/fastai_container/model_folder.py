@@ -17,13 +17,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fastai_container import foreign
@@ -38,6 +41,18 @@ TORCH_PROGRAM = "torch/model.pt2"
 LEARNER = "export.pkl"
 #: Written by training while it works; one that is left over means that training was cut short.
 PARTIAL_PREFIX = ".partial-"
+
+#: The only way of preparing a picture, and of running the CPU program, that version 1 has.
+RESIZE, INTERPOLATION = "center_square", "bilinear"
+PRECISION_HINTS = ("f32", "bf16")
+#: What ``program`` may say; all but the hint was measured, and is for people.
+_PROGRAM_FACTS = frozenset({"precision", "inference_precision_hint", "asked", "scored_pictures", "scores"})
+#: Pixels: the largest ``image_size`` that training takes.
+MAX_IMAGE_SIZE = 2048
+#: Characters of a class's name; a folder's name has 255 at most, a manifest's cell may have more.
+MAX_NAME = 1000
+#: Bytes; 100,000 classes with long names take a tenth of it.
+MAX_MANIFEST = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -82,84 +97,237 @@ def _describe(folder: Path) -> str:
 def read_model(folder: Path) -> Model:
     """What the model folder's ``model.json`` says, without looking at the other files.
 
-    Raises ModelFolderError when there is no finished model of this version in ``folder``.
+    Raises ModelFolderError when there is no finished model of this version in ``folder``, when ``model.json`` asks for
+    something that this version doesn't do, or when it can't be right.
     """
     manifest = folder / MANIFEST
-    if not folder.is_dir():
-        raise ModelFolderError(
-            f"there is no model folder at {folder}; mount one that training made (the folder that holds {MANIFEST})"
-        )
-    if not manifest.is_file():
-        if any(folder.glob(PARTIAL_PREFIX + "*")):
-            raise ModelFolderError(f"the model in {folder} is half-written: training did not finish; train again")
-        what = foreign.explain(folder) or "mount the folder that training made, or the unpacked model.tar.gz"
-        raise ModelFolderError(f"no {MANIFEST} in {folder} ({_describe(folder)}); {what}")
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-        version = content["format_version"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        _find(folder, manifest)
+        content = _parse(manifest)
+    except PermissionError as error:
+        raise ModelFolderError(unreadable(error.filename or manifest)) from None
+    except OSError as error:
+        raise ModelFolderError(f"{manifest} can't be read: {error.strerror or error}") from None
+    version: Any = content.get("format_version")
+    if not _is_whole(version, 1):
         raise ModelFolderError(
-            f"{manifest} can't be read ({error!r}); the model is damaged, train or copy it again"
-        ) from None
-    if not isinstance(version, int) or version < 1:
-        raise ModelFolderError(f"{manifest} has format_version {version!r}; this image reads version {FORMAT_VERSION}")
+            f"{manifest} has format_version {_shown(version)}; this image reads version {FORMAT_VERSION}"
+        )
     if version > FORMAT_VERSION:
         raise ModelFolderError(
-            f"the model in {folder} has format version {version}, this image reads up to {FORMAT_VERSION}; "
+            f"the model in {folder} has format version {_shown(version)}, this image reads up to {FORMAT_VERSION}; "
             "serve it with an image at least as new as the one that trained it"
         )
-    known = {name: content[name] for name in Model.__dataclass_fields__ if name in content}
+    unknown = sorted(set(content) - set(Model.__dataclass_fields__))
+    if unknown:
+        # Left alone, it might change what the answers mean: a later version would have a number of its own.
+        raise ModelFolderError(
+            f"{manifest}: {_shown(unknown[0])} is no field of format version {FORMAT_VERSION}; remove it, or serve "
+            "the model with the image that knows it"
+        )
     try:
-        model = Model(**known)
+        model = Model(**content)
     except TypeError as error:
         raise ModelFolderError(f"{manifest} is incomplete ({error}); train or copy the model again") from None
     _check_values(model, manifest)
     return model
 
 
-def _check_values(model: Model, manifest: Path) -> None:
-    checks = {
-        "vocab": isinstance(model.vocab, list)
-        and len(model.vocab) >= 2
-        and all(isinstance(c, str) for c in model.vocab),
-        "image_size": isinstance(model.image_size, int) and model.image_size > 0,
-        "mean": isinstance(model.mean, list) and len(model.mean) == 3,
-        "std": isinstance(model.std, list) and len(model.std) == 3,
-        "files": isinstance(model.files, dict) and bool(model.files),
-    }
-    wrong = [name for name, right in checks.items() if not right]
-    if wrong:
+def _mode(path: Path) -> int:
+    """What ``path`` is (st_mode), 0 when there is nothing. Unlike Path.is_file it says when that can't be known."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
+def _find(folder: Path, manifest: Path) -> None:
+    """Raises ModelFolderError unless ``manifest`` is a file of ``folder``, OSError for what can't be looked into."""
+    if not stat.S_ISDIR(_mode(folder)):
         raise ModelFolderError(
-            f"{manifest}: {', '.join(wrong)} can't be right; the model is damaged, train or copy it again"
+            f"there is no model folder at {folder}; mount one that training made (the folder that holds {MANIFEST})"
         )
+    if stat.S_ISREG(_mode(manifest)):
+        return
+    if any(folder.glob(PARTIAL_PREFIX + "*")):
+        raise ModelFolderError(f"the model in {folder} is half-written: training did not finish; train again")
+    what = foreign.explain(folder) or "mount the folder that training made, or the unpacked model.tar.gz"
+    raise ModelFolderError(f"no {MANIFEST} in {folder} ({_describe(folder)}); {what}")
 
 
-def verify_files(folder: Path, model: Model) -> None:
-    """Check that every file ``model`` names is there, of the right size and SHA-256. Raises ModelFolderError."""
-    for name, facts in model.files.items():
-        path = folder / name
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ModelFolderError(f"{folder / MANIFEST} names {name!r}, a file outside the model folder")
-        if not path.is_file():
-            raise ModelFolderError(f"{name} is missing from the model in {folder}; copy the whole folder again")
-        if path.stat().st_size != facts.get("bytes"):
-            raise ModelFolderError(
-                f"{path} has {path.stat().st_size:,} bytes instead of {facts.get('bytes')}; copy the whole folder again"
-            )
+def _parse(manifest: Path) -> dict[str, Any]:
+    """The object in ``manifest``. Raises ModelFolderError, or OSError when it can't be read."""
+    again = "the model is damaged, train or copy it again"
+    size = manifest.stat().st_size
+    if size > MAX_MANIFEST:
+        raise ModelFolderError(f"{manifest} has {size:,} bytes, more than any that training writes; {again}")
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8-sig"))
+    except RecursionError:
+        raise ModelFolderError(f"{manifest} is nested too deeply to be read; {again}") from None
+    except ValueError as error:  # not UTF-8, not JSON
+        raise ModelFolderError(f"{manifest} can't be read as JSON ({str(error)[:200]}); {again}") from None
+    if not isinstance(content, dict):
+        raise ModelFolderError(f"{manifest} holds no JSON object; {again}")
+    return content
+
+
+def _shown(value: Any) -> str:
+    """``value`` for a message: on one line, and not long."""
+    try:
+        text = ascii(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        text = "a very long number"
+    except RecursionError:
+        text = "something nested deeply"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _is_whole(value: Any, low: int, high: float = math.inf) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _are_numbers(values: Any, least: float) -> bool:
+    """Three finite numbers above ``least``, one for each channel."""
+    return (
+        isinstance(values, list)
+        and len(values) == 3
+        and all(isinstance(v, int | float) and not isinstance(v, bool) and least < v < 1e6 for v in values)
+    )
+
+
+def vocabulary_fault(vocab: Any) -> str | None:
+    """Why ``vocab`` can't be the classes of a model, in words to follow "vocab"; None when it can be.
+
+    It is a list of two or more different texts; a name has something to be seen, at most MAX_NAME characters, and is
+    Unicode that can be written as UTF-8.
+    """
+    if not isinstance(vocab, list) or not all(isinstance(name, str) for name in vocab):
+        return "must be a list of the classes' names"
+    if len(vocab) < 2:
+        return f"must name at least two classes, not {len(vocab)}"
+    for place, name in enumerate(vocab):
+        if not name.strip():
+            return f"has an empty name at place {place + 1}"
+        if len(name) > MAX_NAME:
+            return f"has a name of {len(name):,} characters ({_shown(name)}); at most {MAX_NAME:,} are taken"
         try:
-            digest = _sha256(path)
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            return f"has a name that is not Unicode text ({_shown(name)}); rename the class"
+    name, count = Counter(vocab).most_common(1)[0]
+    return f"names {_shown(name)} {count} times" if count > 1 else None
+
+
+def _files_fault(files: Any) -> str | None:
+    if not isinstance(files, dict) or not files:
+        return "must name the model's files"
+    for name, facts in files.items():
+        path = PurePosixPath(name)
+        if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
+            return f"names {_shown(name)}, a file outside the model folder"
+        known = isinstance(facts, dict) and _is_whole(facts.get("bytes"), 0) and isinstance(facts.get("sha256"), str)
+        if not known:
+            return f"must give size (bytes) and sha256 of {_shown(name)}"
+    return None
+
+
+def _program_fault(program: Any) -> str | None:
+    if not isinstance(program, dict):
+        return "must be an object"
+    unknown = sorted(set(program) - _PROGRAM_FACTS)
+    if unknown:
+        return f"has {_shown(unknown[0])}, which version {FORMAT_VERSION} does not have"
+    hint = program.get("inference_precision_hint", PRECISION_HINTS[0])
+    if hint not in PRECISION_HINTS:
+        return f"has inference_precision_hint {_shown(hint)}; this image knows {' and '.join(PRECISION_HINTS)}"
+    return None
+
+
+def _only(known: str, value: Any) -> str | None:
+    return None if value == known else f"is {_shown(value)}; this image knows {known!r} alone"
+
+
+def _check_values(model: Model, manifest: Path) -> None:
+    """Raises ModelFolderError for the first field that can't be right, or that asks for what isn't done here."""
+    faults: dict[str, str | None] = {
+        "arch": None if isinstance(model.arch, str) else "must be a text",
+        "vocab": vocabulary_fault(model.vocab),
+        "image_size": None
+        if _is_whole(model.image_size, 1, MAX_IMAGE_SIZE)
+        else f"is {_shown(model.image_size)}; it must be a whole number of pixels from 1 to {MAX_IMAGE_SIZE}",
+        "mean": None if _are_numbers(model.mean, -1e6) else "must be three numbers, one for each channel",
+        "std": None if _are_numbers(model.std, 0) else "must be three numbers above 0, one for each channel",
+        "resize": _only(RESIZE, model.resize),
+        "interpolation": _only(INTERPOLATION, model.interpolation),
+        "program": _program_fault(model.program),
+        "files": _files_fault(model.files),
+    }
+    for name in ("metrics", "hyperparameters", "versions"):
+        faults[name] = None if isinstance(getattr(model, name), dict) else "must be an object"
+    for name, fault in faults.items():
+        if fault:
+            raise ModelFolderError(f"{manifest}: {name} {fault}; train or copy the model again")
+
+
+def files_to_run(gpu: bool) -> tuple[str, ...]:
+    """The files that serving opens, on a GPU or on CPUs."""
+    return (TORCH_PROGRAM,) if gpu else (PROGRAM, PROGRAM_WEIGHTS)
+
+
+def verify_files(folder: Path, model: Model, names: Iterable[str] | None = None) -> None:
+    """Check that every file of ``names`` (default: all that ``model`` names) is there, of the right size and SHA-256.
+
+    Raises ModelFolderError, also for one that ``model`` doesn't name: it can't be verified.
+    """
+    for name in model.files if names is None else names:
+        path = folder / name
+        try:
+            _verify(folder, path, name, model.files.get(name))
         except PermissionError:
             raise ModelFolderError(unreadable(path)) from None
-        except OSError as error:
-            raise ModelFolderError(f"{path} can't be read: {error.strerror}") from None
-        if digest != facts.get("sha256"):
-            raise ModelFolderError(f"{path} is not the file that training wrote (its SHA-256 differs); copy it again")
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+            reason = getattr(error, "strerror", None) or error
+            raise ModelFolderError(f"{_shown(str(path))} can't be read: {reason}") from None
 
 
-def load_model(folder: Path) -> Model:
-    """Read and verify the model folder; raises ModelFolderError."""
+def _verify(folder: Path, path: Path, name: str, facts: dict[str, Any] | None) -> None:
+    if not stat.S_ISREG(_mode(path)):
+        raise ModelFolderError(f"{name} is missing from the model in {folder}; copy the whole folder again")
+    if facts is None:
+        raise ModelFolderError(
+            f"{folder / MANIFEST} doesn't list {name}, so nobody can tell whether it is what training wrote; "
+            "train again, or copy the whole folder again"
+        )
+    size = path.stat().st_size
+    if size != facts["bytes"]:
+        raise ModelFolderError(
+            f"{path} has {size:,} bytes instead of {_shown(facts['bytes'])}; copy the whole folder again"
+        )
+    if _sha256(path) != facts["sha256"]:
+        raise ModelFolderError(f"{path} is not the file that training wrote (its SHA-256 differs); copy it again")
+
+
+def seal(folder: Path, model: Model) -> str:
+    """A text that changes when a file of ``model`` is written or replaced, from what the file system says of them.
+
+    What was verified once need not be read again by a process that finds the same seal.
+    """
+    digest = hashlib.sha256()
+    for name in (MANIFEST, *sorted(model.files)):
+        try:
+            found = (folder / name).stat()
+        except (OSError, ValueError):
+            return ""
+        facts = (name, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        digest.update(repr(facts).encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()
+
+
+def load_model(folder: Path, needed: Iterable[str] = ()) -> Model:
+    """Read and verify the model folder, in which the files ``needed`` must be; raises ModelFolderError."""
     model = read_model(folder)
-    verify_files(folder, model)
+    verify_files(folder, model, [*model.files, *(name for name in needed if name not in model.files)])
     return model
 
 

@@ -21,8 +21,9 @@ from fastai_serving.answers import (
     top_k,
 )
 from fastai_serving.explain import HEIGHT, draw, heat_map
+from fastai_serving.mistaken import seems
 from fastai_serving.request import Request
-from fastai_serving.runtime import Runtime, load_runtime
+from fastai_serving.runtime import Runtime, check_output, load_runtime
 from fastai_serving.settings import WorkerSettings
 
 
@@ -53,7 +54,8 @@ def read_picture(request: Request, side: int | None, max_pixels: int) -> Image.I
     try:
         return open_picture(request.body, side, max_pixels)
     except PictureError as error:
-        raise RequestError(400, error.code, str(error)) from None
+        what = seems(request.body) if error.code == "not_an_image" else None
+        raise RequestError(400, error.code, f"{error}; it seems to be {what}" if what else str(error)) from None
 
 
 def load_predictor(folder: Path, settings: WorkerSettings, gpu: int | None) -> Predictor:
@@ -62,7 +64,8 @@ def load_predictor(folder: Path, settings: WorkerSettings, gpu: int | None) -> P
     runtime = load_runtime(folder, model, settings.threads, gpu, settings.cores)
     # The first pass of a shape allocates for it; a client's request should not wait for that.
     for count in {1, settings.max_batch}:
-        runtime.predict(np.zeros((count, model.image_size, model.image_size, 3), dtype=np.uint8))
+        blank = np.zeros((count, model.image_size, model.image_size, 3), dtype=np.uint8)
+        check_output(model, runtime.predict(blank))
     return Predictor(model, runtime)
 
 
@@ -76,7 +79,7 @@ class Builtin:
         """Our input_fn. Raises RequestError."""
         check_content_type(request.content_type)
         wants_png = choose_format(request.accept, self.settings.default_accept) == PNG
-        top_k(request.attributes, 1)
+        top_k(request.attributes, len(self.predictor.model.vocab))
         size = self.predictor.model.image_size
         # The model must see the same pixels whatever the answer's format, so what is shown is decoded apart.
         pixels = np.asarray(center_square(read_picture(request, size, self.settings.max_pixels), size))

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from fastai_serving.lettering import line
 
 #: Positions of the grey square along each side, and its side in steps.
 STEPS = 8
@@ -21,6 +23,7 @@ SQUARE_STEPS = 2
 BATCH = 8
 #: Pixels of the answer.
 HEIGHT, PANEL, MARGIN, ROW = 448, 300, 16, 56
+TITLE, SMALL = 24, 15
 MAX_ASPECT = 2.5
 SHOWN = 5
 _EPSILON = 1e-6
@@ -84,14 +87,6 @@ def _overlay(picture: Image.Image, heat: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def _fit(text: str, font: Any, width: float) -> str:
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
-
-
 def draw(picture: Image.Image, heat: np.ndarray, predictions: list[dict[str, Any]]) -> bytes:
     """A PNG: ``picture`` (upright RGB) under its heat map, beside its best classes with their confidence."""
     aspect = min(MAX_ASPECT, max(1 / MAX_ASPECT, picture.width / picture.height))
@@ -99,16 +94,15 @@ def draw(picture: Image.Image, heat: np.ndarray, predictions: list[dict[str, Any
     canvas = Image.new("RGB", (shown.width + PANEL, HEIGHT), (250, 250, 248))
     canvas.paste(_overlay(shown, heat), (0, 0))
     pen = ImageDraw.Draw(canvas)
-    title, small = ImageFont.load_default(size=24), ImageFont.load_default(size=15)
     left, width = shown.width + MARGIN, PANEL - 2 * MARGIN
     best = predictions[0]
-    pen.text((left, MARGIN), _fit(best["class"], title, width), font=title, fill=(20, 20, 20))
-    pen.text((left, MARGIN + 32), f"{best['confidence']:.1%} confidence", font=small, fill=(90, 90, 90))
+    line(best["class"], TITLE, width).draw(pen, left, MARGIN, (20, 20, 20))
+    line(f"{best['confidence']:.1%} confidence", SMALL).draw(pen, left, MARGIN + 32, (90, 90, 90))
     for row, item in enumerate(predictions[:SHOWN]):
         top = MARGIN + 76 + row * ROW
-        value = f"{item['confidence']:.1%}"
-        pen.text((left, top), _fit(item["class"], small, width - 64), font=small, fill=(40, 40, 40))
-        pen.text((left + width - small.getlength(value), top), value, font=small, fill=(40, 40, 40))
+        value = line(f"{item['confidence']:.1%}", SMALL)
+        line(item["class"], SMALL, width - 64).draw(pen, left, top, (40, 40, 40))
+        value.draw(pen, left + width - value.length, top, (40, 40, 40))
         pen.rectangle((left, top + 22, left + width, top + 30), fill=(226, 226, 222))
         if item["confidence"] > 0:
             filled = max(1, round(width * item["confidence"]))
@@ -118,9 +112,9 @@ def draw(picture: Image.Image, heat: np.ndarray, predictions: list[dict[str, Any
     strip = np.broadcast_to(np.linspace(0, 1, width, dtype=np.float32), (10, width))
     bottom = HEIGHT - MARGIN - 10
     canvas.paste(Image.fromarray(_coloured(strip).astype(np.uint8)), (left, bottom))
-    pen.text((left, bottom - 22), "looked at little", font=small, fill=(90, 90, 90))
-    much = "much"
-    pen.text((left + width - small.getlength(much), bottom - 22), much, font=small, fill=(90, 90, 90))
+    line("looked at little", SMALL).draw(pen, left, bottom - 22, (90, 90, 90))
+    much = line("much", SMALL)
+    much.draw(pen, left + width - much.length, bottom - 22, (90, 90, 90))
     stream = io.BytesIO()
     canvas.save(stream, "PNG", compress_level=3)
     return stream.getvalue()

@@ -7,18 +7,20 @@ import gc
 import logging
 import multiprocessing
 import os
+import re
 import sys
 from collections.abc import Mapping
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from fastai_container.errors import UserError
 from fastai_serving import logs, packages, scripts
+from fastai_serving.answers import INTERNAL, MAX_MESSAGE, Answer, error_answer
 from fastai_serving.hooks import load_hooks
 from fastai_serving.scripts import PACKAGES_ENV, SCRIPT_ENV
 from fastai_serving.service import Request, Service
 from fastai_serving.settings import STATE_ENV, WorkerSettings, log_level
+from fastai_serving.wire import phrase, sendable
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ CONTENT_TYPE = "x-fastai-content-type"
 BUSY = "x-fastai-busy"
 #: A worker is what the kernel shall end first when memory is short: the front end then says 507 and starts another.
 _OOM_SCORE = "500"
+_COUNT = re.compile(r"[0-9]{1,4}")
 
 _service: Service | None = None
 
@@ -80,12 +83,18 @@ def _report(name: str, error: BaseException) -> None:
     if isinstance(error, UserError):
         reason = str(error)
     else:
-        reason = f"the model could not be loaded: {type(error).__name__}: {error}"
+        try:
+            told = str(error)
+        except Exception:  # a script's own exception
+            told = "(its text can't be had)"
+        reason = f"the model could not be loaded: {type(error).__name__}: {told}"
         logger.error("the model could not be loaded", exc_info=error)
+    if len(reason) > 2 * MAX_MESSAGE:
+        reason = f"{reason[:MAX_MESSAGE]} … {reason[-MAX_MESSAGE:]}"
     state = os.environ.get(STATE_ENV)
     if state:
         partial = Path(state, f".load-failure-{name}-{os.getpid()}")
-        partial.write_text(reason, encoding="utf-8")
+        partial.write_text(reason, encoding="utf-8", errors="backslashreplace")
         partial.replace(Path(state, f"load-failure-{name}"))
 
 
@@ -124,7 +133,7 @@ def handle(data: list[Mapping[str, Any]] | None, context: Any) -> list[bytes]:
         _service = _load_or_end(context)
     if data is None:
         return []
-    requests = []
+    requests: list[Request] = []
     busy: int | None = None
     for index, parameters in enumerate(data):
         headers: dict[str, str] = {}
@@ -132,16 +141,33 @@ def handle(data: list[Mapping[str, Any]] | None, context: Any) -> list[bytes]:
             if isinstance(value, str):
                 headers[name.lower()] = value
         told = headers.pop(BUSY, "")
-        busy = int(told) if told.isdecimal() else busy
+        busy = int(told) if _COUNT.fullmatch(told) else busy
         content_type = headers.pop(CONTENT_TYPE, headers.get("content-type", ""))
         requests.append(Request(headers, _body(parameters), content_type, headers.get("accept", "")))
-    answers = _service.answer(requests, busy)
-    for index, answer in enumerate(answers):
+    settings = _service.settings
+    answers = []
+    for index, (request, made) in enumerate(zip(requests, _answers(_service, requests, busy), strict=True)):
+        answer = sendable(made, request.accept, settings.default_accept, settings.max_answer_bytes)
         context.set_response_content_type(index, answer.content_type)
-        context.set_response_status(answer.status, HTTPStatus(answer.status).phrase, index)
+        context.set_response_status(answer.status, phrase(answer.status), index)
         context.set_response_header(index, MARK, "1")
         for name, value in answer.headers.items():
             context.set_response_header(index, name, value)
+        answers.append(answer.body)
     # Else multi-model-server prints them for each batch, and the front end reads the lines and drops them.
     context.metrics = None
-    return [answer.body for answer in answers]
+    return answers
+
+
+def _answers(service: Service, requests: list[Request], busy: int | None) -> list[Answer]:
+    """An answer for each request, whatever happens: multi-model-server's own for an exception is an error for all."""
+    try:
+        answers = service.answer(requests, busy)
+        if len(answers) != len(requests):
+            raise RuntimeError(f"{len(answers)} answers to {len(requests)} requests")
+    except MemoryError:
+        raise  # multi-model-server reports it as 507
+    except Exception as error:
+        logger.error("the batch failed", exc_info=error)
+        return [error_answer(INTERNAL) for _ in requests]
+    return answers

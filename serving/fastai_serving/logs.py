@@ -11,6 +11,7 @@ import logging
 import sys
 from contextvars import ContextVar
 from datetime import datetime, timezone
+from typing import Any
 
 from fastai_serving import bounded_output
 
@@ -18,11 +19,33 @@ from fastai_serving import bounded_output
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
+#: Characters of a line, of which the beginning says where and the end says what.
+_HEAD, _TAIL = 2_000, 8_000
+
+
+def _bounded(text: str) -> str:
+    left_out = len(text) - _HEAD - _TAIL
+    return text if left_out <= 0 else f"{text[:_HEAD]} … {left_out:,} characters … {text[-_TAIL:]}"
+
+
 def _one_line(text: str) -> str:
     return text.replace("\r", "\\r").replace("\n", "\\n")
 
 
-class PlainFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    """Whatever an exception of a user's script is like, its line is written, and is not endless."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        try:
+            return _bounded(super().formatException(ei))
+        except Exception as error:
+            return f"{ei[0].__name__} (its traceback can't be written: {type(error).__name__})"
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _bounded(super().format(record))
+
+
+class PlainFormatter(_Formatter):
     """``2026-11-22T10:00:00,000 INFO  supervisor text``, a traceback's line ends written as \\n."""
 
     default_time_format = "%Y-%m-%dT%H:%M:%S"
@@ -32,14 +55,14 @@ class PlainFormatter(logging.Formatter):
         return f"{self.formatTime(record)} {record.levelname:<5} {name} {_one_line(super().format(record))}"
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
         content = {"time": time, "level": record.levelname, "logger": record.name.rpartition(".")[2]}
         return json.dumps(content | {"message": super().format(record)}, ensure_ascii=False)
 
 
-class WorkerFormatter(logging.Formatter):
+class WorkerFormatter(_Formatter):
     """The text on one line, after the request's id."""
 
     def format(self, record: logging.LogRecord) -> str:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from fastai_container.errors import ModelFolderError
-from fastai_container.model_folder import PROGRAM, TORCH_PROGRAM, Model
+from fastai_container.model_folder import (
+    PRECISION_HINTS,
+    PROGRAM,
+    TORCH_PROGRAM,
+    Model,
+    files_to_run,
+    seal,
+    verify_files,
+)
+from fastai_serving.settings import SEAL_ENV
 from fastai_serving.threads import SingleThread
 
 logger = logging.getLogger(__name__)
+
+_NO_TORCH_PROGRAM = f"{{}} has no {TORCH_PROGRAM}, the program for GPUs; train it again, or serve it on CPUs"
 
 
 class Runtime(Protocol):
@@ -43,6 +55,8 @@ class CpuRuntime:
         self.request: Any = _compile(folder, threads, precision)
         if self.held:
             self.wide = _compile(folder, cores, precision)
+        #: Pixels of a picture's side.
+        self.size: int = self.request.model_inputs[0].partial_shape[1].get_length()
 
     def predict(self, pictures: np.ndarray) -> np.ndarray:
         request = self.wide if self.alone else self.request
@@ -94,9 +108,7 @@ class TorchRuntime:
 
         path = folder / TORCH_PROGRAM
         if not path.is_file():
-            raise ModelFolderError(
-                f"{folder} has no {TORCH_PROGRAM}, the program for GPUs; train it again, or serve it on CPUs"
-            )
+            raise ModelFolderError(_NO_TORCH_PROGRAM.format(folder))
         torch.set_num_threads(threads)
         self.torch = torch
         self.device = torch.device(device)
@@ -121,8 +133,34 @@ def load_runtime(folder: Path, model: Model, threads: int, gpu: int | None, core
     """The runtime for one worker with ``threads`` threads, on a machine of ``cores``; ``gpu`` is the device that
     multi-model-server gave it, or None.
 
-    Raises ModelFolderError.
+    The files that it opens are verified first, unless the supervisor did it and they are as they were. Raises
+    ModelFolderError.
     """
+    if gpu is not None and TORCH_PROGRAM not in model.files and not (folder / TORCH_PROGRAM).exists():
+        raise ModelFolderError(_NO_TORCH_PROGRAM.format(folder))
+    names = files_to_run(gpu is not None)
+    verified = os.environ.get(SEAL_ENV)
+    if not verified or verified != seal(folder, model) or not model.files.keys() >= set(names):
+        verify_files(folder, model, names)
     if gpu is not None:
         return TorchRuntime(folder, f"cuda:{gpu}", threads)
-    return CpuRuntime(folder, threads, model.program.get("inference_precision_hint", "f32"), cores)
+    runtime = CpuRuntime(folder, threads, model.program.get("inference_precision_hint", PRECISION_HINTS[0]), cores)
+    if runtime.size != model.image_size:
+        raise ModelFolderError(
+            f"the model's program takes pictures of {runtime.size} x {runtime.size} pixels but model.json says "
+            f"{model.image_size} (image_size); they are not of one model: train or copy the whole folder again"
+        )
+    return runtime
+
+
+def check_output(model: Model, probabilities: np.ndarray) -> None:
+    """Raises ModelFolderError unless ``probabilities``, of the first pass, are numbers for each class of ``model``."""
+    classes = len(model.vocab)
+    if probabilities.ndim != 2 or probabilities.shape[1] != classes:
+        gives = f"{probabilities.shape[1]}" if probabilities.ndim == 2 else f"{probabilities.ndim - 1}-dimensional"
+        raise ModelFolderError(
+            f"the model's program has {gives} outputs but model.json names {classes} classes (vocab); they are not of "
+            "one model: train or copy the whole folder again"
+        )
+    if not np.isfinite(probabilities).all():
+        raise ModelFolderError("the model's program answers with what is no number (NaN or infinite); train it again")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fastai_serving.answers import CSV, JSON, JSON_LINES, Answer, RequestError, media_type
+from fastai_serving.answers import CSV, JSON, JSON_LINES, MAX_MESSAGE, Answer, RequestError, media_type
 from fastai_serving.decoders import NPY
 from fastai_serving.hints import hint
 from fastai_serving.hooks import collected
@@ -26,8 +26,6 @@ TEXT, BYTES = "text/plain; charset=utf-8", "application/octet-stream"
 #: The order in which a wildcard takes them; the second names are only asked for.
 _FORMATS = (JSON, CSV, NPY, JSON_LINES, "application/jsonl")
 _CSV_TYPE = "text/csv; charset=utf-8"
-#: Characters of a script's error that a client is told.
-_MAX_MESSAGE = 2000
 #: A text of more characters is taken for JSON by its first.
 _MAX_CHECKED = 1 << 20
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/(\*|[a-z0-9!#$&^_.+-]+)")
@@ -54,7 +52,7 @@ def error_of_script(error: BaseException, script: str = "the script") -> Request
 def _attribute(error: BaseException, name: str) -> Any:
     try:
         return getattr(error, name, None)
-    except Exception:  # it is the script's code
+    except BaseException:  # it is the script's code
         return None
 
 
@@ -62,13 +60,11 @@ def _message(error: BaseException) -> str:
     name = type(error).__name__
     try:
         text = str(_attribute(error, "message") or error)
-    except Exception:
+    except BaseException:
         return f"{name}, whose text can't be had"
     if not isinstance(error, Exception):
         text = f"{name}: {text}" if text else name  # sys.exit(3) says no more than 3
-    if len(text) > _MAX_MESSAGE:
-        text = f"{text[:_MAX_MESSAGE]} ... ({len(text):,} characters)"
-    return text.encode("utf-8", "replace").decode("utf-8") or name
+    return text[:MAX_MESSAGE].strip().encode("utf-8", "replace").decode("utf-8") or name
 
 
 def _refused(message: str) -> RequestError:

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fastai_container.errors import UserError
-from fastai_serving.settings import MAX_PIXELS_ENV, MB, STATE_ENV, THREADS_ENV, Settings
+from fastai_serving.scripts import PACKAGES_ENV, SCRIPT_ENV
+from fastai_serving.settings import MAX_PIXELS_ENV, MB, MIN_ANSWER_MB, SEAL_ENV, STATE_ENV, THREADS_ENV, Settings
 
 logger = logging.getLogger("supervisor")
 
@@ -43,6 +44,9 @@ _CREDENTIALS = re.compile(
     r"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|SECURITY_TOKEN|CONTAINER_CREDENTIALS_.*|WEB_IDENTITY_TOKEN_FILE"
     r"|CONTAINER_AUTHORIZATION_.*|SHARED_CREDENTIALS_FILE|ROLE_ARN|PROFILE)|CA_REPOSITORY_ARN|PIP_.*"
 )
+
+#: What only the supervisor tells a worker; nobody else's word for it is passed on.
+_TOLD = frozenset({SEAL_ENV, SCRIPT_ENV, PACKAGES_ENV})
 
 
 def find_java() -> str:
@@ -109,8 +113,7 @@ def configuration(settings: Settings, model: Path, state: Path, plugin: bool) ->
         "default_workers_per_model": str(settings.workers),
         "default_response_timeout_seconds": str(settings.timeout_seconds),
         "max_request_size": str(settings.max_payload_bytes),
-        # A picture answered as PNG, or what a user's script makes, may be larger than what was asked.
-        "max_response_size": str(max(settings.max_payload_bytes, 64 * MB)),
+        "max_response_size": str(max(settings.max_payload_bytes, MIN_ANSWER_MB * MB)),
         "job_queue_size": str(settings.queue_size),
         "number_of_gpu": str(settings.gpus),
         "decode_input_request": "false",
@@ -195,7 +198,11 @@ def command(settings: Settings, state: Path, plugin: Path | None, properties: Ma
 
 def environment(settings: Settings, state: Path, credentials: bool) -> dict[str, str]:
     """What the front end and its workers get; without credentials unless a user's script may need them."""
-    kept = {name: value for name, value in os.environ.items() if credentials or not _CREDENTIALS.fullmatch(name)}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _TOLD and (credentials or not _CREDENTIALS.fullmatch(name))
+    }
     java_level = {"WARNING": "warn", "CRITICAL": "fatal"}.get(settings.log_level, settings.log_level.lower())
     return kept | {
         THREADS_ENV: str(settings.threads),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastai_serving.answers import Answer, RequestError, error_answer
+from fastai_serving.answers import INTERNAL, Answer, RequestError, error_answer
 from fastai_serving.builtin import Builtin, Picture, load_predictor
 from fastai_serving.hooks import Hooks
 from fastai_serving.request import CUSTOM_ATTRIBUTES, REQUEST_ID, Request, log_failure
@@ -22,7 +22,6 @@ logger = logging.getLogger(__name__)
 _OUT_OF_MEMORY = RequestError(
     507, "out_of_memory", "there was not enough memory for this request; send a smaller picture"
 )
-_INTERNAL = RequestError(500, "internal_error", "the request could not be processed; the server's log has the reason")
 
 
 class Service:
@@ -37,6 +36,7 @@ class Service:
         gpu: int | None = None,
         context: Any = None,
     ) -> None:
+        self.settings = settings
         self.script: ScriptModel | None = None
         self.builtin: Builtin | None = None
         if hooks is not None or runs_torchscript(folder):
@@ -90,4 +90,4 @@ class Service:
         if isinstance(error, MemoryError):
             return error_answer(_OUT_OF_MEMORY)
         log_failure(request, error)
-        return error_answer(_INTERNAL)
+        return error_answer(INTERNAL)

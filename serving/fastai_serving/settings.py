@@ -5,7 +5,9 @@ Names that begin with SAGEMAKER are SageMaker's (taken from sagemaker-inference)
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,7 +16,7 @@ from sagemaker_inference import parameters
 
 from fastai_container.errors import UserError
 from fastai_container.resources import MAX_PIXELS, cpu_count, gpu_count, memory_limit_bytes
-from fastai_serving.answers import JSON, RequestError, choose_format
+from fastai_serving.answers import JSON, RequestError, choose_format, echo
 
 MB = 1024 * 1024
 DEFAULT_PORT = 8080
@@ -39,6 +41,8 @@ BYTES_PER_PIXEL = 12
 MIN_PIXELS = 12_500_000
 
 HIGHEST_MAX_PIXELS = 1_000_000_000
+#: An answer may have this many MiB, or as many as a request.
+MIN_ANSWER_MB = 64
 
 BATCH_SIZE_ENV = "FASTAI_SAGEMAKER_BATCH_SIZE"
 BATCH_DELAY_ENV = "FASTAI_SAGEMAKER_BATCH_DELAY_MS"
@@ -48,12 +52,28 @@ MODEL_MEMORY_ENV = "FASTAI_SAGEMAKER_MODEL_MEMORY_MB"
 CREDENTIALS_ENV = "FASTAI_SAGEMAKER_WORKER_CREDENTIALS"
 LOG_FORMAT_ENV = "FASTAI_SAGEMAKER_LOG_FORMAT"
 LOG_LEVEL_ENV = parameters.LOG_LEVEL_ENV
+#: multi-model-server's own name, which wins over what our configuration says.
+MAX_RESPONSE_ENV = "MMS_MAX_RESPONSE_SIZE"
 #: How the supervisor tells a worker its share of the cores, and where to leave the reason of a failure.
 THREADS_ENV = "FASTAI_SAGEMAKER_THREADS"
 STATE_ENV = "FASTAI_SAGEMAKER_STATE"
+#: The seal (fastai_container.model_folder) of the files that the supervisor verified; empty when it verified none.
+SEAL_ENV = "FASTAI_SAGEMAKER_SEAL"
 
 _LEVELS = {"10": "DEBUG", "20": "INFO", "30": "WARNING", "40": "ERROR", "50": "CRITICAL"}
 _LOG_FORMATS = ("plain", "json")
+_TRUTH = dict.fromkeys(("true", "1", "yes", "on"), "true") | dict.fromkeys(("false", "0", "no", "off"), "false")
+#: No other script's digits, and not thousands of them, which int() refuses with an error of its own.
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,15}")
+#: What a user may set: SageMaker's names, and ours.
+_KNOWN = frozenset(
+    {
+        *(value for name, value in vars(parameters).items() if name.isupper() and isinstance(value, str)),
+        *("SAGEMAKER_SUBMIT_DIRECTORY", "FASTAI_SAGEMAKER_WEIGHTS"),
+        *(BATCH_SIZE_ENV, BATCH_DELAY_ENV, QUEUE_SIZE_ENV, MAX_PIXELS_ENV, MODEL_MEMORY_ENV),
+        *(CREDENTIALS_ENV, LOG_FORMAT_ENV),
+    }
+)
 
 
 class SettingError(UserError):
@@ -64,16 +84,47 @@ def _integer(environment: Mapping[str, str], name: str, default: int, low: int, 
     text = environment.get(name, "").strip()
     if not text:
         return default
-    if not text.isdecimal() or not low <= int(text) <= high:
-        raise SettingError(f"the environment variable {name}={text!r} must be a whole number from {low} to {high}")
+    if not _WHOLE_NUMBER.fullmatch(text) or not low <= int(text) <= high:
+        raise SettingError(f"the environment variable {name}={echo(text)} must be a whole number from {low} to {high}")
     return int(text)
 
 
 def _word(environment: Mapping[str, str], name: str, default: str, known: tuple[str, ...]) -> str:
     text = environment.get(name, "").strip().lower() or default
     if text not in known:
-        raise SettingError(f"the environment variable {name}={text!r} must be one of {', '.join(known)}")
+        raise SettingError(f"the environment variable {name}={echo(text)} must be one of {', '.join(known)}")
     return text
+
+
+def _truth(environment: Mapping[str, str], name: str, default: str, *others: str) -> str:
+    """ "true" or "false", by any usual word for it, or one of ``others``."""
+    text = _word(environment, name, default, (*others, *_TRUTH))
+    return _TRUTH.get(text, text)
+
+
+def unused(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """A sentence for each variable that looks like a setting of this image and is none, with the nearest that is one.
+
+    SageMaker sets variables of its own: of those that begin as they do, one is named when it nearly is one of ours, or
+    is TorchServe's.
+    """
+    lines = []
+    for name in sorted(environment):
+        if name in _KNOWN or not name.startswith(("FASTAI_SAGEMAKER_", "SAGEMAKER_")):
+            continue
+        ours = name.startswith("FASTAI_SAGEMAKER_")
+        near = difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8 if ours else 0.84)
+        if ours or near or name.startswith("SAGEMAKER_TS_"):
+            hint = f"; did you mean {near[0]}?" if near else ""
+            lines.append(f"the environment variable {name} is not used{hint}")
+    return lines
+
+
+def max_answer_bytes(environment: Mapping[str, str]) -> int:
+    """Of an answer's body: a picture as PNG, or what a user's script makes, may be larger than what was asked."""
+    payload = _integer(environment, parameters.MAX_REQUEST_SIZE, DEFAULT_MAX_PAYLOAD_MB, 1, 2047)
+    own = max(payload, MIN_ANSWER_MB) * MB
+    return _integer(environment, MAX_RESPONSE_ENV, own, 1, 2047 * MB)
 
 
 def log_level(environment: Mapping[str, str] = os.environ) -> str:
@@ -82,7 +133,7 @@ def log_level(environment: Mapping[str, str] = os.environ) -> str:
     level = _LEVELS.get(text, text)
     if level not in _LEVELS.values():
         known = ", ".join([*_LEVELS, *(name.lower() for name in _LEVELS.values())])
-        raise SettingError(f"the environment variable {LOG_LEVEL_ENV}={text!r} must be one of {known}")
+        raise SettingError(f"the environment variable {LOG_LEVEL_ENV}={echo(text)} must be one of {known}")
     return level
 
 
@@ -145,7 +196,7 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Raises SettingError for the first value that can't be."""
         cores, gpus, limit = cpu_count(), usable_gpus(), memory_limit_bytes()
-        multi_model = environment.get(parameters.MULTI_MODEL_ENV, "").strip().lower() == "true"
+        multi_model = _truth(environment, parameters.MULTI_MODEL_ENV, "false") == "true"
         payload = _integer(environment, parameters.MAX_REQUEST_SIZE, DEFAULT_MAX_PAYLOAD_MB, 1, 2047)
         heap = heap_mb(payload, limit)
         # Each of many models costs a worker's memory.
@@ -154,7 +205,7 @@ class Settings:
         timeout = _integer(environment, parameters.MODEL_SERVER_TIMEOUT_ENV, DEFAULT_TIMEOUT_SECONDS, 1, 86_400)
         timeout = _integer(environment, parameters.MODEL_SERVER_TIMEOUT_SECONDS_ENV, timeout, 1, 86_400)
         batch = DEFAULT_BATCH_SIZE_GPU if gpus else DEFAULT_BATCH_SIZE
-        credentials = _word(environment, CREDENTIALS_ENV, "auto", ("auto", "true", "false"))
+        credentials = _truth(environment, CREDENTIALS_ENV, "auto", "auto")
         WorkerSettings.from_environment(environment)
         return cls(
             port=_integer(environment, parameters.BIND_TO_PORT_ENV, DEFAULT_PORT, 1, 65535),
@@ -189,6 +240,7 @@ class WorkerSettings:
     max_pixels: int
     max_batch: int = DEFAULT_BATCH_SIZE
     cores: int = 1
+    max_answer_bytes: int = MIN_ANSWER_MB * MB
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> WorkerSettings:
@@ -206,4 +258,5 @@ class WorkerSettings:
             max_pixels=_integer(environment, MAX_PIXELS_ENV, MAX_PIXELS, 1, HIGHEST_MAX_PIXELS),
             max_batch=_integer(environment, BATCH_SIZE_ENV, DEFAULT_BATCH_SIZE, 1, 1024),
             cores=cpu_count(),
+            max_answer_bytes=max_answer_bytes(environment),
         )

@@ -17,10 +17,10 @@ from pathlib import Path
 from types import FrameType
 
 from fastai_container.errors import UserError
-from fastai_container.model_folder import load_model
+from fastai_container.model_folder import files_to_run, load_model, read_model, seal
 from fastai_container.paths import MLPaths
 from fastai_serving import logs, packages, scripts, server
-from fastai_serving.settings import CREDENTIALS_ENV, Settings
+from fastai_serving.settings import CREDENTIALS_ENV, SEAL_ENV, Settings, unused
 from fastai_serving.torch_models import runs_torchscript
 
 logger = logging.getLogger("supervisor")
@@ -113,16 +113,19 @@ class Supervisor:
             time.sleep(WATCH_SECONDS)
 
 
-def _describe(settings: Settings, folder: Path, script: Path | None) -> str:
-    """What is about to be served. Raises ModelFolderError for a folder that can't be."""
+def _describe(settings: Settings, folder: Path, script: Path | None) -> tuple[str, str]:
+    """What is about to be served, and the seal of its files when they were verified (what else a worker opens, it
+    verifies itself). Raises ModelFolderError for a folder that can't be served.
+    """
     if settings.multi_model:
-        return "a multi-model endpoint"
+        return "a multi-model endpoint", ""
     if script is not None:
-        return f"the script {script} with the model in {folder}"
+        return f"the script {script} with the model in {folder}", ""
     if runs_torchscript(folder):
-        return f"the TorchScript program in {folder}"
-    model = load_model(folder)
-    return f"{model.arch} ({len(model.vocab)} classes) from {folder}"
+        return f"the TorchScript program in {folder}", ""
+    sealed = seal(folder, read_model(folder))  # before they are verified: a later change must not be taken for that
+    model = load_model(folder, () if settings.gpus else files_to_run(gpu=False))
+    return f"{model.arch} ({len(model.vocab)} classes) from {folder}", sealed
 
 
 def run() -> int:
@@ -135,11 +138,13 @@ def run() -> int:
         signal.signal(number, _leave)  # until there is something to drain; PID 1 would ignore them
     settings = Settings.from_environment()
     logs.configure_supervisor(settings.log_level, settings.log_format)
+    for line in unused():
+        logger.warning("%s", line)
     paths = MLPaths.from_environment()
     folder = paths.model.resolve()
     check_port(settings.port)
     script = None if settings.multi_model else scripts.find(folder, paths.code)
-    what = _describe(settings, folder, script.path if script else None)
+    what, verified = _describe(settings, folder, script.path if script else None)
     if script is None and not settings.multi_model:
         for sentence in scripts.unused(folder, paths.code):
             logger.warning("%s", sentence)
@@ -165,6 +170,7 @@ def run() -> int:
     supervisor = None
     try:
         environment = server.environment(settings, state, _credentials(settings, script is not None))
+        environment[SEAL_ENV] = verified
         if not settings.multi_model:  # there each model brings its own
             environment |= scripts.prepare(script, state)
         values = server.configuration(settings, folder, state, plugin is not None)

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from fastai_container.errors import ModelFolderError
-from fastai_container.model_folder import FORMAT_VERSION, Model, load_model, read_model, writing
+from fastai_container.errors import ModelFolderError, UserError
+from fastai_container.model_folder import FORMAT_VERSION, Model, load_model, read_model, seal, writing
 
 MODEL = Model(arch="resnet18", vocab=["cat", "dog"], image_size=64, mean=[0.5] * 3, std=[0.5] * 3)
 
@@ -70,7 +74,6 @@ def change(folder: Path, **values: object) -> None:
     [
         ({"format_version": FORMAT_VERSION + 1}, "at least as new"),
         ({"format_version": "1"}, "format_version '1'"),
-        ({"vocab": ["one"]}, "vocab"),
         ({"image_size": -3}, "image_size"),
         ({"mean": 1}, "mean"),
         ({"files": {"../../etc/passwd": {"bytes": 1, "sha256": ""}}}, "outside the model folder"),
@@ -126,3 +129,159 @@ def test_damaged_files(tmp_path, damage, words):
     damage(tmp_path / "model.safetensors")
     with pytest.raises(ModelFolderError, match=words):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"format_version": True}, "format_version True"),
+        ({"resize": "squish"}, "resize is 'squish'; this image knows 'center_square' alone"),
+        ({"interpolation": "bicubic"}, "interpolation is 'bicubic'"),
+        ({"tta": 4}, "'tta' is no field of format version 1"),
+        ({"program": {"inference_precision_hint": "f16"}}, "inference_precision_hint 'f16'; .* f32 and bf16"),
+        ({"program": {"inference_precision_hint": ["f32"]}}, "inference_precision_hint"),
+        ({"program": {"layout": "NCHW"}}, "program has 'layout'"),
+        ({"program": 3}, "program must be an object"),
+        ({"metrics": []}, "metrics must be an object"),
+        ({"arch": None}, "arch must be a text"),
+        ({"image_size": 10**300}, "image_size is 1000.*from 1 to 2048"),
+        ({"image_size": True}, "image_size is True"),
+        ({"image_size": 2049}, "image_size is 2049"),
+        ({"mean": [0.5, 0.5, float("nan")]}, "mean must be three numbers"),
+        ({"std": [0.5, 0.5, 0]}, "std must be three numbers above 0"),
+        ({"vocab": "ab"}, "vocab must be a list"),
+        ({"vocab": [False, True]}, "vocab must be a list"),
+        ({"vocab": ["one"]}, "at least two classes, not 1"),
+        ({"vocab": ["a", " \n"]}, "an empty name at place 2"),
+        ({"vocab": ["a", "b", "a"]}, "names 'a' 2 times"),
+        ({"vocab": ["a", "b" * 1001]}, r"a name of 1,001 characters \('b{70,}\.\.\.\); at most 1,000"),
+        ({"vocab": ["a", "\udce9"]}, r"not Unicode text \('\\udce9'\)"),
+        ({"files": {"a": 5}}, r"files must give size \(bytes\) and sha256 of 'a'"),
+        ({"files": {"a": None}}, r"size \(bytes\) and sha256 of 'a'"),
+        ({"files": {"a": {"bytes": -1, "sha256": ""}}}, "size"),
+        ({"files": {"/etc/passwd": {"bytes": 1, "sha256": ""}}}, "outside the model folder"),
+        ({"files": {"a\0b": {"bytes": 1, "sha256": ""}}}, "outside the model folder"),
+        ({"files": {"": {"bytes": 1, "sha256": ""}}}, "outside the model folder"),
+    ],
+)
+def test_what_is_not_understood_is_refused_by_name_on_every_path(tmp_path, values, words):
+    write(tmp_path)
+    change(tmp_path, **values)
+    with pytest.raises(ModelFolderError, match=words) as caught:
+        read_model(tmp_path)
+    assert len(str(caught.value)) < 600 + len(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_names_of_every_script_are_taken(tmp_path):
+    write(tmp_path)
+    change(tmp_path, vocab=["猫", "개", "قطة", "חתול", "แมว", "बिल्ली", "x" * 1000, "pug, fawn", "-", "🐈"])
+    assert len(load_model(tmp_path).vocab) == 10
+
+
+def test_training_takes_no_size_that_serving_refuses():
+    from fastai_container.model_folder import MAX_IMAGE_SIZE
+    from fastai_training.hyperparameters import parse
+
+    assert parse({"image_size": str(MAX_IMAGE_SIZE)}).image_size == MAX_IMAGE_SIZE
+    with pytest.raises(UserError):
+        parse({"image_size": str(MAX_IMAGE_SIZE + 1)})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ('{"format_version": 1, "vocab": ' + "[" * 50_000 + "]" * 50_000 + "}", "nested too deeply"),
+        ("null", "no JSON object"),
+        ('"model"', "no JSON object"),
+        ('{"format_version": ' + "9" * 5000 + "}", "can't be read as JSON"),
+        ("\xff", "can't be read as JSON"),
+        ("", "can't be read as JSON"),
+    ],
+)
+def test_documents_that_are_no_model(tmp_path, text, words):
+    (tmp_path / "model.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ModelFolderError, match=words) as caught:
+        read_model(tmp_path)
+    assert len(str(caught.value)) < 500 + len(str(tmp_path))
+
+
+def test_a_document_too_large_is_not_even_read(tmp_path):
+    with (tmp_path / "model.json").open("wb") as file:
+        file.truncate(100 << 20)
+    with pytest.raises(ModelFolderError, match=r"104,857,600 bytes, more than any"):
+        read_model(tmp_path)
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path):
+    write(tmp_path)
+    content = (tmp_path / "model.json").read_bytes()
+    (tmp_path / "model.json").write_bytes(b"\xef\xbb\xbf" + content)
+    assert load_model(tmp_path).vocab == ["cat", "dog"]
+
+
+#: Run as another user, who may not read everything: what reading the folder of its argument says.
+READ = """
+import os, sys
+from pathlib import Path
+from fastai_container.errors import UserError
+from fastai_container.model_folder import load_model
+load_model(Path(sys.argv[2]))  # Python itself may lie where the other user can't import from
+os.setgid(10001); os.setuid(10001)
+try:
+    load_model(Path(sys.argv[1]))
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("model.json", 0o600), ("openvino", 0o700), ("openvino", 0o744), ("openvino/model.xml", 0o600), (".", 0o700)],
+)
+def test_what_another_user_may_not_read_is_named(name, mode):
+    with tempfile.TemporaryDirectory() as place:  # pytest's own folders are closed to others
+        Path(place).chmod(0o755)
+        folder = Path(place) / "model"
+        write(folder)
+        write(good := Path(place) / "good")
+        (folder / name).chmod(mode)
+        done = subprocess.run([sys.executable, "-c", READ, folder, good], capture_output=True, text=True, timeout=120)
+        (folder / name).chmod(0o755)
+    assert "can't be read by user 10001: allow it (chmod -R a+rX)" in done.stdout, done.stderr
+    assert done.stdout.count("\n") == 1
+
+
+def test_a_name_that_no_file_can_have(tmp_path):
+    write(tmp_path)
+    for name in ("x" * 300, "\ud800"):
+        change(tmp_path, files={name: {"bytes": 1, "sha256": ""}})
+        with pytest.raises(ModelFolderError, match="can't be read"):
+            load_model(tmp_path)
+
+
+def test_a_file_that_is_needed_but_not_listed_is_refused(tmp_path):
+    write(tmp_path)
+    (tmp_path / "openvino" / "model.bin").write_bytes(b"anybody's")
+    with pytest.raises(ModelFolderError, match=r"doesn't list openvino/model\.bin"):
+        load_model(tmp_path, ("openvino/model.xml", "openvino/model.bin"))
+    (tmp_path / "openvino" / "model.bin").unlink()
+    with pytest.raises(ModelFolderError, match=r"openvino/model\.bin is missing"):
+        load_model(tmp_path, ("openvino/model.bin",))
+
+
+def test_a_seal_holds_until_a_file_changes(tmp_path):
+    write(tmp_path)
+    model = load_model(tmp_path)
+    before = seal(tmp_path, model)
+    assert before
+    assert seal(tmp_path, model) == before
+    path = tmp_path / "model.safetensors"
+    times = path.stat()
+    path.write_bytes(b"WEIGHTS")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert seal(tmp_path, model) != before
+    path.unlink()
+    assert seal(tmp_path, model) == ""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -11,11 +12,14 @@ from fastai_serving.settings import (
     MIN_PIXELS,
     SettingError,
     Settings,
+    WorkerSettings,
     default_max_pixels,
     default_workers,
     heap_mb,
     log_level,
+    unused,
 )
+from tests.conftest import ROOT
 
 
 def test_defaults():
@@ -44,11 +48,94 @@ def test_the_timeout_in_seconds_wins():
         ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/html"),
         ("FASTAI_SAGEMAKER_LOG_FORMAT", "xml"),
         ("FASTAI_SAGEMAKER_MAX_PIXELS", "0"),
+        ("SAGEMAKER_MODEL_SERVER_WORKERS", "٣"),
+        ("SAGEMAKER_MODEL_SERVER_WORKERS", "²"),
+        ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "9" * 5000),
+        ("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "1_0"),
+        ("SAGEMAKER_STARTUP_TIMEOUT", "0x10"),
+        ("FASTAI_SAGEMAKER_QUEUE_SIZE", "1" * 100_000),
+        ("FASTAI_SAGEMAKER_BATCH_DELAY_MS", "+5"),
+        ("FASTAI_SAGEMAKER_MODEL_MEMORY_MB", "1e3"),
+        ("SAGEMAKER_MULTI_MODEL", "y"),
+        ("SAGEMAKER_MULTI_MODEL", "2"),
+        ("SAGEMAKER_MULTI_MODEL", "tru"),
+        ("FASTAI_SAGEMAKER_WORKER_CREDENTIALS", "always"),
+        ("MMS_MAX_RESPONSE_SIZE", "64MB"),
     ],
 )
 def test_a_wrong_value_is_named(name, value):
-    with pytest.raises(SettingError, match=name):
+    with pytest.raises(SettingError, match=name) as caught:
         Settings.from_environment({name: value})
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("1", True),
+        ("YES", True),
+        (" on ", True),
+        ("True", True),
+        ("true", True),
+        ("0", False),
+        ("no", False),
+        ("OFF", False),
+        ("False", False),
+        ("", False),
+        ("  ", False),
+    ],
+)
+def test_every_usual_word_for_true_and_false(word, meant):
+    assert Settings.from_environment({"SAGEMAKER_MULTI_MODEL": word}).multi_model is meant
+    credentials = Settings.from_environment({"FASTAI_SAGEMAKER_WORKER_CREDENTIALS": word}).worker_credentials
+    assert credentials is (meant if word.strip() else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("FASTAI_SAGEMAKER_BATCHSIZE", "; did you mean FASTAI_SAGEMAKER_BATCH_SIZE?"),
+        ("FASTAI_SAGEMAKER_LOGFORMAT", "; did you mean FASTAI_SAGEMAKER_LOG_FORMAT?"),
+        ("FASTAI_SAGEMAKER_ZZZ", ""),
+        ("FASTAI_SAGEMAKER_SCRIPT", None),  # internal: a user's word for it isn't used
+        ("SAGEMAKER_MODEL_SERVER_WORKER", "; did you mean SAGEMAKER_MODEL_SERVER_WORKERS?"),
+        ("SAGEMAKER_MULTIMODEL", "; did you mean SAGEMAKER_MULTI_MODEL?"),
+        ("SAGEMAKER_BATCH_SIZE", "; did you mean FASTAI_SAGEMAKER_BATCH_SIZE?"),
+        ("SAGEMAKER_TS_MAX_BATCH_DELAY", ""),
+    ],
+)
+def test_a_variable_that_is_not_used_is_named_with_the_nearest(name, hint):
+    found = unused({name: "1", "HOME": "/"})
+    assert len(found) == 1
+    assert found[0].startswith(f"the environment variable {name} is not used")
+    if hint is not None:
+        assert found[0].endswith(f"is not used{hint}")
+
+
+def test_what_sagemaker_itself_sets_is_not_named():
+    own = "REGION BATCH BATCH_STRATEGY MAX_CONCURRENT_TRANSFORMS MAX_PAYLOAD_IN_MB SAFE_PORT_RANGE PROGRAM"
+    own += " CONTAINER_LOG_LEVEL SUBMIT_DIRECTORY BASE_DIR BIND_TO_PORT MODEL_SERVER_TIMEOUT REQUIREMENTS JOB_NAME"
+    assert unused({f"SAGEMAKER_{name}": "1" for name in own.split()} | {"SM_MODEL_DIR": "/", "AWS_REGION": "x"}) == []
+
+
+def test_every_setting_that_is_documented_is_known():
+    documented = (ROOT / "serving" / "README.md").read_text() + (ROOT / "README.md").read_text()
+    names = set(re.findall(r"`((?:FASTAI_)?SAGEMAKER_[A-Z_]+)`", documented))
+    assert len(names) > 15
+    assert unused(dict.fromkeys(names, "1")) == []
+
+
+def test_only_the_supervisor_tells_workers_what_is_its_own(monkeypatch, tmp_path):
+    for name in ("FASTAI_SAGEMAKER_SCRIPT", "FASTAI_SAGEMAKER_PACKAGES", "FASTAI_SAGEMAKER_SEAL"):
+        monkeypatch.setenv(name, "/tmp/evil.py")
+    told = server.environment(Settings.from_environment({}), tmp_path, credentials=True)
+    assert "/tmp/evil.py" not in told.values()
+
+
+def test_how_large_an_answer_may_be():
+    assert WorkerSettings.from_environment({}).max_answer_bytes == 64 * MB
+    assert WorkerSettings.from_environment({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "100"}).max_answer_bytes == 100 * MB
+    assert WorkerSettings.from_environment({"MMS_MAX_RESPONSE_SIZE": "1000"}).max_answer_bytes == 1000
 
 
 def test_log_level():
