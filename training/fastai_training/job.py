@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from fastai_container.errors import UserError
+from fastai_container.json_file import read_object
 from fastai_container.paths import MLPaths
 from fastai_training import failure, intermediate
 from fastai_training.cluster import Cluster, gpu_count
-from fastai_training.hyperparameters import read_file
 from fastai_training.masking import Mask
 from fastai_training.memory import OomCount
 from fastai_training.output import Tail
@@ -152,7 +152,7 @@ def run() -> int:
     for stale in (paths.failure, success):
         stale.unlink(missing_ok=True)
     try:
-        hyperparameters = read_file(paths.config / "hyperparameters.json")
+        hyperparameters = read_object(paths.config / "hyperparameters.json")
         cluster = Cluster.read(paths.config / "resourceconfig.json")
         command = _command(paths, hyperparameters, cluster)
     except UserError as error:

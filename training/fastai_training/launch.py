@@ -11,9 +11,9 @@ import os
 import sys
 
 from fastai_container.errors import UserError
+from fastai_container.json_file import read_object
 from fastai_container.paths import MLPaths
 from fastai_training.cluster import Cluster, gpu_count
-from fastai_training.hyperparameters import read_file
 from fastai_training.script import TORCHRUN, Program, ScriptError, decoded, prepare, program_of
 
 
@@ -30,7 +30,7 @@ def _builtin(paths: MLPaths) -> Program:
 
 def ready(paths: MLPaths) -> Program:
     """The program to become, torchrun's where it runs more than once. Raises UserError."""
-    hyperparameters = read_file(paths.config / "hyperparameters.json")
+    hyperparameters = read_object(paths.config / "hyperparameters.json")
     cluster = Cluster.read(paths.config / "resourceconfig.json")
     scripted = bool(program_of(hyperparameters, os.environ))
     program = prepare(paths, log) if scripted else _builtin(paths)

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from fastai_container.errors import UserError
+from fastai_container.json_file import read_object
 from fastai_container.model_folder import Model
 from fastai_container.paths import MLPaths
 from fastai_container.resources import cpu_count
 from fastai_training.allocator import give_back, keep_freed_memory
-from fastai_training.hyperparameters import HyperParameters, parse, read_file
+from fastai_training.hyperparameters import HyperParameters, parse
 from fastai_training.labels import DataError, Examples, find_examples
 from fastai_training.metrics import final_line
 from fastai_training.pictures_check import leave_out_unreadable
@@ -140,7 +141,7 @@ def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
     Raises UserError for what the user can mend, SystemExit when told to stop.
     """
     say = log if processes.is_main else _silent
-    parameters = parse(read_file(paths.config / "hyperparameters.json"))
+    parameters = parse(read_object(paths.config / "hyperparameters.json"))
     channels = find_channels(paths)
     say("hyperparameters: " + " ".join(f"{name}={value}" for name, value in asdict(parameters).items()))
     data = read_data(channels, parameters, say, max(1, cpu_count() // processes.on_host))

@@ -21,8 +21,8 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from fastai_container.errors import UserError
+from fastai_container.json_file import JsonError, parse_json, read_object
 from fastai_container.paths import MLPaths
-from fastai_training.hyperparameters import read_file
 from fastai_training.masking import Mask, masked
 
 #: SageMaker's script mode names the user's program and where it is by these (sagemaker-training's contract).
@@ -57,8 +57,8 @@ def decoded(values: Mapping[str, Any]) -> dict[str, Any]:
 
     def value(text: Any) -> Any:
         try:
-            return json.loads(text)
-        except (TypeError, ValueError):
+            return parse_json(text, "it")
+        except (TypeError, JsonError):
             return text
 
     return {name: value(text) for name, text in values.items()}
@@ -246,11 +246,11 @@ def prepare(paths: MLPaths, log: Callable[[str], None]) -> Program:
             f"{paths.code} can't be created ({error.strerror}); run as root, or mount a folder there"
         ) from None
     config = paths.config
-    hyperparameters = decoded(read_file(config / "hyperparameters.json"))
-    resources = read_file(config / "resourceconfig.json") or {"current_host": "algo-1", "hosts": ["algo-1"]}
+    hyperparameters = decoded(read_object(config / "hyperparameters.json"))
+    resources = read_object(config / "resourceconfig.json") or {"current_host": "algo-1", "hosts": ["algo-1"]}
     env = environment.Environment(
         resource_config=_Given(resources),
-        input_data_config=_Given(read_file(config / "inputdataconfig.json")),
+        input_data_config=_Given(read_object(config / "inputdataconfig.json")),
         hyperparameters=_Given(hyperparameters),
     )
     unsupported = [name for name in OTHER_LAUNCHERS if hyperparameters.get(name)]
