@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastai_training import failure
+from fastai_training import failure, tracebacks
 
 CODE = Path("/opt/ml/code")
 CHAINED = """\
@@ -50,17 +50,17 @@ Root Cause (first observed failure):
 
 
 def test_the_last_exception_and_the_users_own_line():
-    fault, before = failure.find_fault(CHAINED, CODE)
-    assert fault == failure.Fault(
+    fault, before = tracebacks.find_fault(CHAINED, CODE)
+    assert fault == tracebacks.Fault(
         "JSONDecodeError: Expecting value: line 1 column 1 (char 0)", 'lib/steps.py, line 3, in main: read("label")'
     )
     assert before == ["epoch 1"]
 
 
 def test_what_torchrun_says_hides_no_workers_exception():
-    fault, _ = failure.find_fault(TORCHRUN, CODE)
-    assert fault == failure.Fault("ValueError: no label", 'train.py, line 17: raise ValueError("no label")')
-    assert failure.worker_exit_code(TORCHRUN) == 7
+    fault, _ = tracebacks.find_fault(TORCHRUN, CODE)
+    assert fault == tracebacks.Fault("ValueError: no label", 'train.py, line 17: raise ValueError("no label")')
+    assert tracebacks.worker_exit_code(TORCHRUN) == 7
 
 
 def test_a_loader_workers_exception_is_the_one_that_counts():
@@ -76,25 +76,25 @@ def test_a_loader_workers_exception_is_the_one_that_counts():
         "KeyError: 'picture 0 has no label'",
         "",
     ]
-    fault, before = failure.find_fault(lines, CODE)
-    assert fault == failure.Fault("KeyError: 'picture 0 has no label'", "train.py, line 9: for batch in loader:")
+    fault, before = tracebacks.find_fault(lines, CODE)
+    assert fault == tracebacks.Fault("KeyError: 'picture 0 has no label'", "train.py, line 9: for batch in loader:")
     assert before == ["epoch 1"]
 
 
 def test_a_syntax_error_has_no_traceback_line():
     lines = ['  File "/opt/ml/code/train.py", line 2', "    for x in y", "              ^", "SyntaxError: expected ':'"]
-    fault, _ = failure.find_fault(lines, CODE)
-    assert fault == failure.Fault("SyntaxError: expected ':'", "train.py, line 2: for x in y")
+    fault, _ = tracebacks.find_fault(lines, CODE)
+    assert fault == tracebacks.Fault("SyntaxError: expected ':'", "train.py, line 2: for x in y")
 
 
 @pytest.mark.parametrize("lines", [[], ["all is well"], ["Traceback (most recent call last):"], ['  File "x", line 1']])
 def test_no_exception(lines: list[str]):
-    assert failure.find_fault(lines, CODE) == (None, lines)
+    assert tracebacks.find_fault(lines, CODE) == (None, lines)
 
 
 @given(st.lists(st.sampled_from([*CHAINED, *TORCHRUN, "", "  x", "KeyError"]), max_size=30))
 def test_any_mixture_of_lines_is_read(lines: list[str]):
-    fault, before = failure.find_fault(lines, CODE)
+    fault, before = tracebacks.find_fault(lines, CODE)
     assert len(before) <= len(lines)
     assert fault is None or fault.exception
 
@@ -108,7 +108,7 @@ def test_any_mixture_of_lines_is_read(lines: list[str]):
     ],
 )
 def test_error_lines(line: str, text: str):
-    assert failure.error_line(["before", line, ""]) == text
+    assert tracebacks.error_line(["before", line, ""]) == text
 
 
 @given(st.lists(st.text(max_size=700), max_size=4), st.lists(st.text(max_size=300), max_size=40))
