@@ -12,6 +12,7 @@ from fastai_container.errors import UserError, unreadable
 class JsonError(UserError):
     """JSON that can't be read; the message says what of, and why."""
 
+
 #: Lists and objects in each other; nothing that a job is given needs more, and more than Python's own limit breaks it.
 MAX_DEPTH = 64
 
@@ -49,7 +50,9 @@ def parse_json(text: bytes | str, name: object, *, unique: bool = False) -> Any:
     except RecursionError:
         raise JsonError(f"{name} is no usable JSON: it is nested deeper than {MAX_DEPTH} levels") from None
     except UnicodeDecodeError as error:
-        raise JsonError(f"{name} is not valid JSON: it is not {error.encoding.upper()} text; save it as UTF-8") from None
+        raise JsonError(
+            f"{name} is not valid JSON: it is not {error.encoding.upper()} text; save it as UTF-8"
+        ) from None
     except ValueError as error:
         raise JsonError(f"{name} is not valid JSON ({error})") from None
     return value

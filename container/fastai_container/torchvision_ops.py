@@ -26,7 +26,7 @@ _library: Any = None  # the declarations live as long as this object
 def find_libraries() -> list[Path]:
     """The libraries of operators in the torchvision that an import would take, without importing it.
 
-    They are called ``_C.so``, or ``_C_stable.so`` from torchvision 0.29 on; ``image.so`` has no operator that is missed.
+    They are called ``_C.so``, or ``_C_stable.so`` from torchvision 0.29 on; no operator of ``image.so`` is missed.
     """
     try:
         spec = importlib.util.find_spec("torchvision")

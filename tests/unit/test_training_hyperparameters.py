@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from fastai_training.hyperparameters import HyperParameterError, HyperParameters, parse, table

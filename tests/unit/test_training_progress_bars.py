@@ -53,4 +53,3 @@ def test_a_terminal_has_bars():
             pass
         assert running.wait(120) == 0
     assert "█".encode() in output
-

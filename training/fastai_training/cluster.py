@@ -112,6 +112,11 @@ class Cluster:
             variable: name for variable in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME") if variable not in os.environ
         }
 
+    def meeting_point(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """MASTER_ADDR and MASTER_PORT as sagemaker-pytorch-training sets them, unless they are set already."""
+        wanted = {"MASTER_ADDR": self.first, "MASTER_PORT": str(RENDEZVOUS_PORT)}
+        return {name: value for name, value in wanted.items() if name not in environment}
+
     def wait_for_names(
         self, log: Callable[[str], None], *, seconds: float = RESOLVE_SECONDS, pause: float = 1.0
     ) -> None:

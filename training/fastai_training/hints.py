@@ -16,13 +16,13 @@ _FASTAI_1 = re.compile(
 _EMPTY_IMPORT = re.compile(r"^\s*from fastai(?:\.(?:vision|text|tabular|collab))? import \*", re.MULTILINE)
 _UNDEFINED = re.compile(r"NameError: name '\w+' is not defined")
 _OLD_EXPORT = re.compile(
-    r"No module named 'fastcore\.(?:transform|dispatch)'|Can't get attribute '\w+' on <module '(?:fastcore|fastai|plum)|"
-    r"No module named 'fasttransform|Custom classes or functions exported with your `Learner`"
+    r"No module named 'fastcore\.(?:transform|dispatch)'|"
+    r"Can't get attribute '\w+' on <module '(?:fastcore|fastai|plum)|No module named 'fasttransform|Custom classes or functions exported with your `Learner`"
 )
 _MODULE = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
 _NO_NETWORK = re.compile(
-    r"URLError|Name or service not known|Temporary failure in name resolution|Network is unreachable|Max retries exceeded|"
-    r"LocalEntryNotFoundError|couldn't connect to|Failed to resolve|OfflineModeIsEnabled|ConnectTimeout"
+    r"URLError|Name or service not known|Temporary failure in name resolution|Network is unreachable|"
+    r"Max retries exceeded|LocalEntryNotFoundError|couldn't connect to|Failed to resolve|OfflineModeIsEnabled|ConnectTimeout"
 )
 _DOWNLOADED = re.compile(r"([\w.+-]+\.(?:pth|pt|safetensors|bin|tgz|zip|tar\.gz))\b")
 _UNWRITABLE = re.compile(
@@ -65,9 +65,9 @@ def _old_fastai(text: str, _recent: str, code: Path) -> str:
     if not _FASTAI_1.search(text) and not (_UNDEFINED.search(text) and _imports_nothing(code)):
         return ""
     return (
-        f"the script was written for fastai 1, this image has fastai {_version('fastai')}: import from fastai.vision.all, "
-        "ImageDataBunch became ImageDataLoaders, create_cnn and cnn_learner vision_learner, get_transforms aug_transforms, "
-        "fastai.callbacks fastai.callback.all"
+        f"the script was written for fastai 1, this image has fastai {_version('fastai')}: import from "
+        "fastai.vision.all; ImageDataBunch became ImageDataLoaders, create_cnn and cnn_learner vision_learner, "
+        "get_transforms aug_transforms, fastai.callbacks fastai.callback.all"
     )
 
 
@@ -75,8 +75,8 @@ def _old_export(text: str, _recent: str, _code: Path) -> str:
     if not _OLD_EXPORT.search(text):
         return ""
     return (
-        f"the exported learner is of another fastai (2.7 or older) than this image's {_version('fastai')}, or of functions "
-        "that the script doesn't define: export it again from this version (learn.save there, learn.load here, "
+        f"the exported learner is of another fastai (2.7 or older) than this image's {_version('fastai')}, or of "
+        "functions that the script doesn't define: export it again from this version (learn.save there, learn.load here, "
         "learn.export), or pin its version in requirements.txt (fastai==2.7.19)"
     )
 
@@ -88,13 +88,16 @@ def _module(text: str, _recent: str, code: Path) -> str:
     module = found[1].partition(".")[0]
     if module == "spacy":
         return (
-            "fastai.text needs spaCy, which this image for pictures leaves out: put a line spacy into requirements.txt beside "
-            "the script (the job then needs a network)"
+            "fastai.text needs spaCy, which this image for pictures leaves out: put a line spacy into requirements.txt "
+            "beside the script (the job then needs a network)"
         )
     if (code / module).exists() or (code / f"{module}.py").exists() or _version(module):
         return ""
     package = _PACKAGES.get(module, module)
-    return f"{module} is not in this image: put a line {package} into requirements.txt beside the script, or submit it with the code"
+    return (
+        f"{module} is not in this image: put a line {package} into requirements.txt beside the script, or submit it "
+        "with the code"
+    )
 
 
 def _network(text: str, recent: str, _code: Path) -> str:

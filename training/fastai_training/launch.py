@@ -10,7 +10,7 @@ import errno
 import os
 import sys
 
-from fastai_container.errors import UserError
+from fastai_container.errors import UserError, printable
 from fastai_container.json_file import read_object
 from fastai_container.paths import MLPaths
 from fastai_training.cluster import Cluster, gpu_count
@@ -42,6 +42,7 @@ def ready(paths: MLPaths) -> Program:
     if len(cluster.hosts) * processes == 1 or not wanted:
         if len(cluster.hosts) > 1:
             log(f"{len(cluster.hosts)} hosts, each runs the script once; {TORCHRUN[0]}=true would run it by torchrun")
+            environment |= cluster.meeting_point(os.environ)
         return Program(program.command, program.python, program.code, environment)
     if program.python is None:
         raise ScriptError("torchrun runs a Python program; set sagemaker_program to a .py file")
@@ -73,7 +74,7 @@ def main() -> int:
 
 
 def _refuse(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr, flush=True)
+    print(f"error: {printable(reason)}", file=sys.stderr, flush=True)
     return 1
 
 

@@ -3,9 +3,9 @@
 Every host keeps one TCP connection to the first one, which passes on what it hears. A line is a JSON object; an empty
 one is a sign of life. A connection that ends, or is silent, without a goodbye means that its host died.
 
-Who connects proves first that it belongs to the job: it answers a random number with its HMAC under a key that is made of
-what all hosts were told and nobody else was. That keeps out strays, other jobs and whoever finds the port open. It does
-not keep out who can read the job's description, and nothing here is encrypted: the hosts' network must be their own.
+Who connects proves first that it belongs to the job: it answers a random number with its HMAC under a key that is made
+of what all hosts were told and nobody else was. That keeps out strays, other jobs and whoever finds the port open. It
+does not keep out who can read the job's description, and nothing is encrypted: the hosts' network must be their own.
 """
 
 from __future__ import annotations
@@ -145,7 +145,11 @@ class Peers:
                 message = parse_json(_line_of(connection, _PROOF_SECONDS), "hello")
                 if isinstance(message, dict) and message.get("host") in self.cluster.hosts:
                     right = self._proof(challenge, message["host"])
-                    host = message["host"] if hmac.compare_digest(right.encode(), str(message.get("proof")).encode()) else ""
+                    host = (
+                        message["host"]
+                        if hmac.compare_digest(right.encode(), str(message.get("proof")).encode())
+                        else ""
+                    )
         finally:
             self._unproved.release()
         if host:

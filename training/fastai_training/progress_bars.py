@@ -1,8 +1,8 @@
 """No progress bars where there is no terminal: in a job's log each state of a bar would be a line.
 
-fastai's bars are fastprogress's, which draws them whatever standard output is (and has no setting of its own for it but
-a module's variable). torch calls ``register`` when it is imported (entry point group ``torch.backends``), which a script
-does before it draws a bar, so a user's script needs no change. The lines of metrics are no bars: they stay.
+fastai's bars are fastprogress's, which draws them whatever standard output is (and has no setting for it but a module's
+variable). torch calls ``register`` when it is imported (entry point group ``torch.backends``), which a script does
+before it draws a bar, so a user's script needs no change. The lines of metrics are no bars: they stay.
 """
 
 from __future__ import annotations

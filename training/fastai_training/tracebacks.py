@@ -122,7 +122,7 @@ def _is_chained(lines: list[str], start: int) -> bool:
 
 
 def abort_message(lines: list[str]) -> str:
-    """What compiled code said when it aborted (SIGABRT): the exception's text, or the library's own line; "" for nothing."""
+    """What compiled code said when it aborted (SIGABRT): its exception's text or the library's line; "" for nothing."""
     for index in range(len(lines) - 1, -1, -1):
         thrown = _THROWN.match(lines[index])
         if thrown:
