@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import signal
 from pathlib import Path
 
@@ -153,3 +155,81 @@ def test_signals_are_told_apart():
     assert "/dev/shm" in failure.signal_reason(signal.SIGBUS, False)
     assert "SIGSEGV" in failure.signal_reason(signal.SIGSEGV, False)
     assert "SIGABRT" in failure.signal_reason(signal.SIGABRT, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RuntimeError: [enforce fail at inline_container.cc:672] . unexpected pos 3944896 vs 3944792",
+        "RuntimeError: basic_ios::clear: iostream error",
+        "OSError: 1000000 requested and 131056 written",
+        "OSError: encoder error -2 when writing image file",
+    ],
+)
+def test_a_write_that_was_cut_is_a_full_disk_where_one_is_full(text: str):
+    assert failure.resource_reason(text, [Path("/proc")]).startswith("the disk is full: /proc (")
+    assert failure.resource_reason(text, []).startswith("a file could not be written to its end")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_an_errors_reason_has_what_it_means_and_what_was_said(number: int):
+    error = OSError(number, os.strerror(number), "/proc/model.bin")
+    said = failure.error_reason(error, [])
+    assert said.startswith("the disk is full: /proc (0.0 MiB) has no room left")
+    assert said.endswith(f"(OSError: [Errno {number}] {os.strerror(number)}: '/proc/model.bin')")
+
+
+def test_other_errors_are_told_as_they_are(monkeypatch: pytest.MonkeyPatch):
+    assert failure.error_reason(ValueError("bad label\nmore"), []) == "ValueError: bad label"
+    worker = RuntimeError("Caught in worker 0.\nTraceback (most recent call last):\n  File x\nKeyError: 'label'")
+    assert failure.error_reason(worker, []) == "RuntimeError: KeyError: 'label'"
+    assert failure.error_reason(FloatingPointError("the loss is not a number"), []) == "the loss is not a number"
+    assert failure.error_reason(MemoryError(), []).startswith("out of memory: lower batch_size")
+    lost = RuntimeError("Connection closed by peer")
+    assert failure.error_reason(lost, []) == "RuntimeError: Connection closed by peer"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert failure.error_reason(lost, []).startswith("another process or host of this job ended")
+
+
+def test_a_programs_own_reason_is_explained_once():
+    own = "OSError: [Errno 28] No space left on device"
+    explained = failure.with_cause(own, [Path("/proc")], CODE)
+    assert explained.splitlines()[0].startswith("the disk is full: /proc")
+    assert explained.splitlines()[1] == own
+    assert failure.with_cause(explained, [Path("/proc")], CODE) == explained
+    assert failure.with_cause("the labels are wrong", [Path("/proc")], CODE) == "the labels are wrong"
+
+
+ABORT = """\
+loading
+terminate called after throwing an instance of 'c10::Error'
+  what():  [enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0
+frame #0: c10::ThrowEnforceNotMet(char const*, int) + 0x6a (0x7fe21fe2278a in libc10.so)
+frame #1: <unknown function> + 0x4de47a0 (0x7fe224c8b7a0 in libtorch_cpu.so)
+""".splitlines()
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (ABORT, "c10::Error: [enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"),
+        (["terminate called after throwing an instance of 'int'"], "int"),
+        (["x: a.cc:12: f: Assertion `n > 0' failed."], "x: a.cc:12: f: Assertion `n > 0' failed."),
+        (["double free or corruption (!prev)"], "double free or corruption (!prev)"),
+        (["*** buffer overflow detected ***: terminated"], "*** buffer overflow detected ***: terminated"),
+        (
+            ["malloc(): corrupted top size", "Fatal Python error: Aborted", "", "Current thread 0x1:"],
+            "malloc(): corrupted top size",
+        ),
+        (["all is well"], ""),
+    ],
+)
+def test_what_compiled_code_says_when_it_aborts(lines: list[str], said: str):
+    assert tracebacks.abort_message(lines) == said
+    reason = failure.signal_reason(signal.SIGABRT, False, said)
+    assert reason == (f"training was aborted by compiled code: {said}" if said else "training was ended by SIGABRT")
+
+
+def test_frames_of_compiled_code_are_left_out():
+    text = failure.compose(["x"], [*ABORT, "#1 0x00007f in main ()", "frame 3 of 7 decoded", "#1 in the list"])
+    assert text.splitlines()[-3:] == [ABORT[2], "frame 3 of 7 decoded", "#1 in the list"]

@@ -90,9 +90,8 @@ def resource_reason(text: str, folders: Iterable[Path]) -> str:
         if full:
             return f"the disk is full: {full}; write less, or take a larger volume"
         # What was cut short may be removed again already.
-        known = (
-            "the disk is full" if _DISK_FULL.search(text) else "a file could not be written to its end: is a disk full?"
-        )
+        sure = _DISK_FULL.search(text) is not None
+        known = "the disk is full" if sure else "a file could not be written to its end, as on a full disk"
         return f"{known}; now {volumes.room(folders)} free; write less, or take a larger volume"
     if _GPU_MEMORY.search(text):
         return "out of GPU memory: lower batch_size or image_size, or take a GPU with more memory"

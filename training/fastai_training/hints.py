@@ -15,16 +15,15 @@ _FASTAI_1 = re.compile(
 #: With fastai 2 this imports nothing at all; any name of fastai's is then not defined.
 _EMPTY_IMPORT = re.compile(r"^\s*from fastai(?:\.(?:vision|text|tabular|collab))? import \*", re.MULTILINE)
 _UNDEFINED = re.compile(r"NameError: name '\w+' is not defined")
-_OLD_EXPORT = re.compile(
-    r"No module named 'fastcore\.(?:transform|dispatch)'|"
-    r"Can't get attribute '\w+' on <module '(?:fastcore|fastai|plum)|No module named 'fasttransform|Custom classes or functions exported with your `Learner`"
-)
+_OLD_EXPORT = re.compile(r"No module named 'fastcore\.(?:transform|dispatch)'|attempted to import from `fastcore\.")
 _MODULE = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
 _NO_NETWORK = re.compile(
     r"URLError|Name or service not known|Temporary failure in name resolution|Network is unreachable|"
-    r"Max retries exceeded|LocalEntryNotFoundError|couldn't connect to|Failed to resolve|OfflineModeIsEnabled|ConnectTimeout"
+    r"Max retries exceeded|LocalEntryNotFoundError|"
+    r"couldn't connect to|Failed to resolve|OfflineModeIsEnabled|ConnectTimeout"
 )
-_DOWNLOADED = re.compile(r"([\w.+-]+\.(?:pth|pt|safetensors|bin|tgz|zip|tar\.gz))\b")
+#: torch.hub's own line.
+_DOWNLOADED = re.compile(r"""Downloading: "?https?://\S*?/([^/\s"']+)"? to """)
 _UNWRITABLE = re.compile(
     r"(?:Read-only file system: '|Permission denied: '|File |Parent directory )(?P<path>/[^'\n]+?)"
     r"(?:'|$| cannot be opened| does not exist)"
@@ -75,9 +74,8 @@ def _old_export(text: str, _recent: str, _code: Path) -> str:
     if not _OLD_EXPORT.search(text):
         return ""
     return (
-        f"the exported learner is of another fastai (2.7 or older) than this image's {_version('fastai')}, or of "
-        "functions that the script doesn't define: export it again from this version (learn.save there, learn.load here, "
-        "learn.export), or pin its version in requirements.txt (fastai==2.7.19)"
+        f"the exported learner is of fastai 2.7 or older, this image {_version('fastai')}: train and export it with "
+        "that, or put fastai<2.8 into requirements.txt beside the script (it brings an older torch)"
     )
 
 
@@ -104,7 +102,7 @@ def _network(text: str, recent: str, _code: Path) -> str:
     if not _NO_NETWORK.search(text):
         return ""
     files = _DOWNLOADED.findall(f"{recent}\n{text}")
-    what = files[-1] if files else "what the script downloads"
+    what = files[-1] if files else "what the script asks for"
     return (
         f"no network: {what} can't be downloaded. For pretrained weights there are these ways: a channel named weights "
         "that holds the file, files laid in docker/weights before make build, a job with a network, or pretrained=False"

@@ -173,8 +173,8 @@ def parse(values: Mapping[str, Any]) -> HyperParameters:
     """Typed hyperparameters from the strings of hyperparameters.json.
 
     Dashes and underscores are the same; names with a reserved prefix are left to SageMaker; None counts as not
-    given. Raises HyperParameterError for a name that doesn't exist (naming the nearest one), a name given twice or a bad
-    value.
+    given. Raises HyperParameterError for a name that doesn't exist (naming the nearest one), a name given twice or a
+    bad value.
     """
     fields = {item.name: item for item in dataclasses.fields(HyperParameters)}
     result: dict[str, Any] = {}

@@ -97,15 +97,16 @@ class _Job:
         oom = OomCount.read().killed_since(self.memory)
         number = -outcome.status if outcome.status < 0 else code - 128
         if not outcome.aborted and (outcome.status < 0 or number in _DEADLY):
-            said = tracebacks.abort_message(self.tail.lines("stderr")[-200:])
-            return failure.resource_reason(said, self.folders) or failure.signal_reason(number, oom, said)
+            said = tracebacks.abort_message(self.tail.lines("stderr"))
+            cause = failure.resource_reason(said, self.folders)
+            return f"{cause} ({said})" if cause else failure.signal_reason(number, oom, said)
         if oom:
             return failure.out_of_memory()
         # Of a crash in a library the exception may not say it, but what was printed before does.
         recent = "\n".join([text, *self.tail.lines()[-30:]])
         return (
             failure.resource_reason(text or recent, self.folders)
-            or hint(text, self.paths.code, recent)
+            or hint(text, self.paths.code, "\n".join(self.tail.lines()))
             or text
             or f"{self.program} ended with exit code {code}"
         )

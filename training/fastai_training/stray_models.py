@@ -24,7 +24,7 @@ def _new_models(folder: Path, since: float) -> list[Path]:
     looked = 0
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in _PASSED_OVER)
-        for name in names:
+        for name in sorted(names):
             looked += 1
             path = Path(place, name)
             try:
