@@ -79,7 +79,8 @@ class _Job:
         elif stopped and fault is not None and tracebacks.is_lost_peer(fault.exception):
             headline.insert(0, f"host {', '.join(stopped)} ended before this one")
         headline.append(f"{self.program}: exit code {code}")
-        return self.mask(failure.compose([self.mask(text) for text in headline], [self.mask(text) for text in last]))
+        shown = [printable(self.mask(text)) for text in headline]
+        return self.mask(failure.compose(shown, [self.mask(text) for text in last]))
 
     def _without_traceback(self, errors: int) -> list[str]:
         """The output without what came on stderr after the first ``errors`` lines there."""

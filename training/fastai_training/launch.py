@@ -18,7 +18,7 @@ from fastai_training.script import TORCHRUN, Program, ScriptError, decoded, prep
 
 
 def log(text: str) -> None:
-    print(text, flush=True)
+    print(printable(text), flush=True)
 
 
 def _builtin(paths: MLPaths) -> Program:
