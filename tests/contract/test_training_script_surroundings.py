@@ -121,8 +121,8 @@ def test_the_log_has_a_line_for_each_epoch_and_no_bars(lesson: Job):
 def test_a_model_that_was_written_elsewhere_is_named(lesson: Job):
     warned = [line for line in lesson.log.splitlines() if line.startswith("warning: the script left")]
     assert warned == [
-        "warning: the script left /opt/ml/model empty: model.tar.gz holds nothing. It wrote /opt/ml/code/export.pkl; write "
-        'there, as learn.export(os.path.join(os.environ["SM_MODEL_DIR"], "export.pkl")) does'
+        "warning: the script left /opt/ml/model empty: model.tar.gz holds nothing. It wrote /opt/ml/code/export.pkl; "
+        'write there, as learn.export(os.path.join(os.environ["SM_MODEL_DIR"], "export.pkl")) does'
     ]
 
 
@@ -150,7 +150,7 @@ def run(train: Callable[..., Job], sagemaker_folder: Path) -> Callable[..., Job]
         ),
         (
             "from torchvision.models import resnet18\nresnet18(weights='DEFAULT')\n",
-            "no network: resnet18-f37072fd.pth can't be downloaded. For pretrained weights there are these ways: a channel",
+            "no network: resnet18-f37072fd.pth can't be downloaded. For pretrained weights there are these ways: a",
             "URLError: <urlopen error ",
         ),
         (
@@ -217,4 +217,4 @@ def test_names_forge_no_lines(run: Callable[..., Job]):
     assert job.exit_code == 1
     assert "\x1b" not in job.log
     assert not [line for line in (job.log + reason(job)).splitlines() if line.startswith("epoch=1")]
-    assert reason(job).startswith("the program none\\nepoch=1 error_rate=0.0\\x1b[2J.py is not in /opt/ml/code")
+    assert reason(job).startswith("The training entry point 'none\\nepoch=1 error_rate=0.0\\x1b[2J.py' cannot be used")
