@@ -5,12 +5,14 @@ SageMaker starts ``docker run IMAGE train`` or ``IMAGE serve``; SDK 3 gives othe
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import sys
 
 from fastai_container import __version__, init
-from fastai_container.errors import UserError
+from fastai_container.errors import UserError, printable
+from fastai_container.paths import MLPaths
 
 USAGE = f"""fastai-sagemaker {__version__}: train a fastai vision model on SageMaker and serve it.
 
@@ -18,6 +20,22 @@ USAGE = f"""fastai-sagemaker {__version__}: train a fastai vision model on SageM
   serve           serve the model folder at /opt/ml/model on port 8080
   any other       is run as a command, for example: bash, python3 -m pip list
 """
+
+
+def _refuse_arguments(command: str, *arguments: str) -> None:
+    """``train --epochs 3`` must not train with other values than were asked for. Raises UserError."""
+    if not arguments:
+        return
+    where = {
+        "train": "hyperparameters go into /opt/ml/input/config/hyperparameters.json, as names and values: "
+        '{"epochs": "3"}; make train takes HP="epochs=3"',
+        "serve": "settings are environment variables (docker run -e SAGEMAKER_MODEL_SERVER_WORKERS=2)",
+    }[command]
+    reason = f"{command} takes no arguments, it got {' '.join(map(repr, arguments))[:200]}: {where}"
+    if command == "train":
+        with contextlib.suppress(OSError):  # where nothing is mounted the log has it
+            MLPaths.from_environment().write_failure(reason)
+    raise UserError(reason)
 
 
 def _run_train() -> int:
@@ -59,11 +77,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(USAGE)
         return 0
     try:
+        if arguments[0] in ("train", "serve"):
+            _refuse_arguments(*arguments)
         if arguments[0] == "train":
             return _run_train()
         if arguments[0] == "serve":
             return _run_serve()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        print(f"error: {printable(str(error))}", file=sys.stderr, flush=True)
         return 1
     return _run_command(arguments)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BASE_DIR_ENV = "SAGEMAKER_BASE_DIR"
+#: Where the image's build puts the files of docker/weights.
+BAKED_WEIGHTS = Path(os.environ.get("FASTAI_SAGEMAKER_WEIGHTS") or "/opt/fastai-sagemaker/weights")
 #: The first so many characters of the failure file are the FailureReason that a user sees.
 FAILURE_REASON_LENGTH = 1024
 

@@ -104,6 +104,54 @@ def test_two_hosts_work_together_though_one_comes_late(start_both: Callable[...,
         assert f"rank={rank} step=2 total=3" in job.log
 
 
+ALONE = """\
+import os, sys, torch, torch.distributed as dist
+print("MEETING", os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"], flush=True)
+hosts = eval(os.environ["SM_HOSTS"])
+dist.init_process_group("gloo", rank=hosts.index(os.environ["SM_CURRENT_HOST"]), world_size=len(hosts))
+total = torch.ones(1)
+dist.all_reduce(total)
+print("TOTAL", total.item(), flush=True)
+dist.destroy_process_group()
+"""
+
+
+def test_a_script_of_its_own_meets_the_others_without_torchrun(
+    hosts: Callable[..., TrainingContainer], sagemaker_folder: Path
+):
+    code = write_code(sagemaker_folder, train_py=ALONE)
+    parameters = {name: value for name, value in SCRIPT.items() if "distributed" not in name}
+    both = [hosts(sagemaker_folder, index, {"code": code}, parameters) for index in (0, 1)]
+    first = both[0].container.name
+    for running in both:
+        job = running.wait(180)
+        assert job.exit_code == 0, job.log
+        assert f"MEETING {first} 7777" in job.log
+        assert "TOTAL 2.0" in job.log
+
+
+#: Says on the hosts' port that another host failed, as an older version of it would have been believed.
+STRANGER = """import socket, sys
+with socket.create_connection((sys.argv[1], 7778), timeout=60) as first:
+    for event in ("hello", "failed"):
+        first.sendall(b'{"host": "%s", "event": "%s", "reason": "SPOOFED"}\\n' % (sys.argv[2].encode(), event.encode()))
+    while first.recv(1000): pass
+print("SENT AWAY")
+"""
+
+
+def test_a_stranger_on_the_network_ends_no_job(start_both: Callable[..., list[TrainingContainer]]):
+    both = start_both(steps=100)
+    wait_for_log(both[1], "step=5 ")
+    first, second = (running.container.name for running in both)
+    code, output = both[1].container.exec_run(["python3", "-c", STRANGER, first, second])
+    assert (code, output.decode().strip()) == (0, "SENT AWAY")
+    for running in both:
+        job = running.wait(180)
+        assert job.exit_code == 0, job.log
+        assert "SPOOFED" not in job.log
+
+
 @pytest.mark.parametrize("dying", [0, 1])
 def test_a_host_that_dies_fails_the_other(start_both: Callable[..., list[TrainingContainer]], dying: int):
     both = start_both(steps=2000)

@@ -110,7 +110,24 @@ def transform(given: Given) -> Any:
         image_uri=given["serving_image"], model_data=given["model_data"], role=ROLE, sagemaker_session=session(given)
     )
     transformer = model.transformer(1, "local", output_path=f"file://{given['output']}", accept="application/json")
-    transformer.transform(f"file://{given['data']}", content_type="image/jpeg", wait=True)
+    transformer.transform(
+        f"file://{given['data']}", content_type="image/jpeg", logs=False
+    )  # as docs/local-mode.md says
+    return {}
+
+
+def module_beside_the_script(given: Given) -> Any:
+    """A folder of modules that is not in source_dir: by ``dependencies``, and by a channel on PYTHONPATH."""
+    job = PyTorch(
+        entry_point="train.py",
+        source_dir=given["source"],
+        dependencies=[given["library"]],
+        code_location="s3://unused/code",
+        framework_version="2.0",
+        **common(given, session(given)),
+        environment={"PYTHONPATH": "/opt/ml/input/data/library"},
+    )
+    job.fit({"library": f"file://{given['library']}"})
     return {}
 
 
@@ -127,7 +144,15 @@ def fails(given: Given) -> Any:
 if __name__ == "__main__":
     logging.basicConfig()
     stories: dict[str, Callable[[Given], Any]] = {
-        story.__name__: story for story in (script_on_s3, two_hosts, script_in_serving, transform, fails)
+        story.__name__: story
+        for story in (
+            script_on_s3,
+            two_hosts,
+            script_in_serving,
+            transform,
+            module_beside_the_script,
+            fails,
+        )
     }
     came_of_it = stories[sys.argv[1]](json.loads(sys.argv[2]))
     print("\n" + json.dumps(came_of_it), flush=True)

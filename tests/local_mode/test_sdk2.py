@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -122,9 +123,17 @@ def test_a_script_of_ones_own_in_the_serving_image(
     assert result["answers"] == [{"mine": True}] * 2
 
 
-def test_transform(
-    local_mode: LocalMode, sdk2_python: Path, model_data: str, five_pictures: list[Path], tmp_path: Path
+@pytest.fixture
+def no_aws(local_mode: LocalMode) -> LocalMode:
+    """Local mode where any request to AWS fails: nothing listens where it would go."""
+    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}
+    return dataclasses.replace(local_mode, aws={**local_mode.aws, **nowhere, "AWS_MAX_ATTEMPTS": "1"})
+
+
+def test_transform_asks_nothing_of_aws(
+    no_aws: LocalMode, sdk2_python: Path, model_data: str, five_pictures: list[Path], tmp_path: Path
 ) -> None:
+    local_mode = no_aws
     pictures, output = tmp_path / "pictures", tmp_path / "output"
     for folder in (pictures, output):
         folder.mkdir()
@@ -135,6 +144,21 @@ def test_transform(
     assert set(answers) == {f"{picture.name}.out" for picture in five_pictures}
     assert {answer["class"] for answer in answers.values()} <= set(BREEDS)
     assert local_mode.containers() == []
+
+
+def test_modules_that_are_not_in_the_scripts_folder(no_aws: LocalMode, sdk2_python: Path, tmp_path: Path) -> None:
+    """By ``dependencies`` they don't arrive (the SDK mounts source_dir alone), by a channel they do."""
+    source, library = tmp_path / "source", tmp_path / "shared"
+    for folder in (source, library):
+        folder.mkdir()
+    (library / "steps.py").write_text("NAME = 'the steps'\n")
+    (source / "train.py").write_text(
+        "import os, steps\nprint('GOT', steps.NAME, steps.__file__)\n"
+        "print('CODE', sorted(os.listdir('/opt/ml/code')))\n"
+    )
+    run = no_aws.story(sdk2_python, STORIES, "module_beside_the_script", source=source, library=library)
+    assert "GOT the steps /opt/ml/input/data/library/steps.py" in run.log
+    assert "CODE ['train.py']" in run.log
 
 
 def test_a_jobs_reason_is_seen(local_mode: LocalMode, sdk2_python: Path, few_pets: Path) -> None:

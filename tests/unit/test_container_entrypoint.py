@@ -70,3 +70,33 @@ def test_base_dir_stands_for_opt_ml(tmp_path, monkeypatch):
     assert MLPaths.from_environment().model == tmp_path / "model"
     monkeypatch.delenv("SAGEMAKER_BASE_DIR")
     assert str(MLPaths.from_environment().model) == "/opt/ml/model"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["train", "--epochs", "3"],
+            "takes no arguments, it got '--epochs' '3': hyperparameters go into /opt/ml/input",
+        ),
+        (["serve", "--workers=2"], "takes no arguments, it got '--workers=2': settings are environment variables"),
+    ],
+)
+def test_arguments_that_nothing_would_read_are_refused(tmp_path, arguments, words):
+    result = call(*arguments, SAGEMAKER_BASE_DIR=str(tmp_path))
+    assert result.returncode == 1
+    assert f"error: {arguments[0]} {words}" in result.stderr
+    failure = MLPaths(tmp_path).failure
+    assert failure.exists() == (arguments[0] == "train")
+    if failure.exists():
+        assert failure.read_text() in result.stderr
+
+
+def test_what_came_from_outside_forges_no_line(monkeypatch, capsys):
+    def fail() -> int:
+        raise UserError("no file 'a\nepoch=1 error_rate=0.0\x1b[2J\u2028\u202e\udc80 猫\t'")
+
+    monkeypatch.setattr(entrypoint, "_run_serve", fail)
+    assert entrypoint.main(["serve"]) == 1
+    said = capsys.readouterr().err
+    assert said == "error: no file 'a\\nepoch=1 error_rate=0.0\\x1b[2J\\u2028\\u202e\\udc80 猫\t'\n"

@@ -72,3 +72,9 @@ def test_a_name_that_never_resolves(capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize(("visible", "count"), [("", 0), ("0", 1), ("0,1,2", 3), ("1,-1,0", 1), ("-1", 0)])
 def test_visible_gpus(visible: str, count: int):
     assert gpu_count({"CUDA_VISIBLE_DEVICES": visible}) == count
+
+
+def test_where_the_hosts_meet_unless_it_is_set():
+    both = Cluster("algo-2", ("algo-1", "algo-2"))
+    assert both.meeting_point({}) == {"MASTER_ADDR": "algo-1", "MASTER_PORT": "7777"}
+    assert both.meeting_point({"MASTER_ADDR": "10.0.0.7"}) == {"MASTER_PORT": "7777"}

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from fastai_training.cluster import Cluster
-from fastai_training.peers import PeerFailure, Peers
+from fastai_training.peers import PeerFailure, Peers, shared_key
 from tests.waiting import PATIENCE, until
 
 #: All of them loopback addresses: hosts of one machine.
@@ -21,9 +23,9 @@ def start() -> Iterator[Callable[..., Peers]]:
         port = probe.getsockname()[1]
     started: list[Peers] = []
 
-    def one(index: int, **options: float) -> Peers:
-        settings = {"beat": 0.1, "silence": 1.0, "meet": 5.0} | options
-        peers = Peers(Cluster(HOSTS[index], HOSTS, None), lambda _failure: None, port=port, **settings)  # type: ignore[arg-type]
+    def one(index: int, **options: Any) -> Peers:
+        settings = {"beat": 0.1, "silence": 1.0, "meet": 60.0, "key": b"of this job"} | options
+        peers = Peers(Cluster(HOSTS[index], HOSTS, None), lambda _failure: None, port=port, **settings)
         peers.start()
         started.append(peers)
         return peers
@@ -84,20 +86,82 @@ def test_one_that_never_comes(start: Callable[..., Peers]):
         assert "did not come up" in failure.reason
 
 
-def test_strangers_are_sent_away(start: Callable[..., Peers]):
-    peers = [start(0), start(1), start(2)]
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b'{"event": "failed", "host": "127.0.0.2", "reason": "SPOOFED"}\n',
+        b'{"event": "hello", "host": "127.0.0.2"}\n{"event": "failed", "host": "127.0.0.2", "reason": "SPOOFED"}\n',
+        b'{"event": "hello", "host": "127.0.0.2", "proof": "' + b"0" * 64 + b'"}\n{"event": "failed"}\n',
+        b'{"event": "hello", "host": "127.0.0.2", "proof": "\xc3\xa9"}\n',
+        b'{"event": "hello", "host": ["127.0.0.2"], "proof": 7}\n',
+        b"[" * 5000 + b"\n",
+        b"[]\n",
+        b"7" * 20_000,
+        b"\n",
+    ],
+)
+def test_a_stranger_is_sent_away_unheard(start: Callable[..., Peers], line: bytes):
+    first = start(0)
+    with socket.create_connection(("127.0.0.1", first.port), timeout=60) as stranger:
+        stranger.sendall(line)
+        with contextlib.suppress(ConnectionResetError):  # closed before all of it was read
+            heard = b""
+            while chunk := stranger.recv(1000):
+                heard += chunk
+            assert heard.startswith(b'{"challenge": "')
+            assert heard.count(b"\n") == 1
+    assert not first._connections
+    assert first.failure() is None
+
+
+def test_a_host_of_another_job_is_not_taken_for_one_of_this(start: Callable[..., Peers]):
+    first = start(0)
+    other = start(1, key=b"of another job", meet=2.0)
+    failure = other.failure(60)
+    assert failure is not None
+    assert "it did not take this host for one of its job" in failure.reason
+    assert not first._connections
+    assert first.failure() is None
+
+
+def test_strangers_in_number_keep_no_host_out(start: Callable[..., Peers]):
+    first = start(0)
+    with contextlib.ExitStack() as strangers:
+        for _ in range(100):  # they say nothing; the later ones are closed at once
+            strangers.enter_context(socket.create_connection(("127.0.0.1", first.port), timeout=60))
+        others = [start(1), start(2)]
+        meet([first, *others])
+    assert first.failure() is None
+
+
+def test_a_host_speaks_for_itself_alone_and_on_one_line(start: Callable[..., Peers]):
+    peers = [start(index) for index in range(3)]
     meet(peers)
-    for line in (b"GET / HTTP/1.1\r\n\r\n", b'{"event": "failed", "host": "127.0.0.2"}\n', b"[]\n", b"7" * 20_000):
-        with socket.create_connection(("127.0.0.1", peers[0].port), timeout=PATIENCE) as stranger:
-            stranger.sendall(line)
-            stranger.settimeout(PATIENCE)
-            with contextlib.suppress(ConnectionResetError):  # closed before all of it was read
-                assert stranger.recv(100) == b""
-    assert peers[0].failure() is None
+    reason = "ValueError: a\nerror: forged\x1b[2J" + "x" * 3000
+    message = {"host": HOSTS[2], "event": "failed", "reason": reason}
+    peers[1]._connections[HOSTS[0]].sendall(json.dumps(message).encode() + b"\n")
+    for one in (peers[0], peers[2]):
+        failure = one.failure(PATIENCE)
+        assert failure is not None
+        assert failure.host == HOSTS[1]
+        assert failure.reason.startswith("ValueError: a\\nerror: forged\\x1b[2Jxxx")
+        assert len(failure.reason) <= 500
+
+
+def test_the_key_is_of_what_the_hosts_of_one_job_share(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TRAINING_JOB_NAME", raising=False)
+    first, second = (Cluster(host, HOSTS, interface) for host, interface in ((HOSTS[0], "eth0"), (HOSTS[1], "eth1")))
+    key = shared_key(first, {"epochs": "3", "lr": "0.1"})
+    assert key == shared_key(second, {"lr": "0.1", "epochs": "3"})
+    assert key != shared_key(first, {"epochs": "4", "lr": "0.1"})
+    assert key != shared_key(Cluster(HOSTS[0], HOSTS[:2]), {"epochs": "3", "lr": "0.1"})
+    monkeypatch.setenv("TRAINING_JOB_NAME", "pets-1")
+    assert key != shared_key(first, {"epochs": "3", "lr": "0.1"})
 
 
 def test_a_single_host_opens_no_port():
-    peers = Peers(Cluster(), lambda _failure: None)
+    peers = Peers(Cluster(), lambda _failure: None, key=b"")
     peers.start()
     assert peers._listener is None
     peers.report("x")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -12,9 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fastai_container.errors import UserError
+from fastai_container.json_file import JsonError, read_object
 
 #: The port of torchrun's rendezvous on the first host; sagemaker-training's.
 RENDEZVOUS_PORT = 7777
@@ -57,14 +56,16 @@ class Cluster:
         if not path.exists():
             return cls()
         try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            hosts, current = sorted(content["hosts"]), content["current_host"]
-            interface = content.get("network_interface_name")
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ClusterError(f"{path} can't be read ({error!r}); it names current_host and hosts") from None
+            content = read_object(path)
+        except JsonError as error:
+            raise ClusterError(f"{error}; it names current_host and hosts") from None
+        hosts, current, interface = (content.get(name) for name in ("hosts", "current_host", "network_interface_name"))
+        if not (isinstance(hosts, list) and all(isinstance(host, str) for host in hosts) and isinstance(current, str)):
+            raise ClusterError(f"{path} must name current_host (a text) and hosts (a list of texts)")
+        hosts = sorted(hosts)
         if current not in hosts:
             raise ClusterError(f"{path}: current_host {current!r} is not among its hosts ({', '.join(hosts)})")
-        return cls(current, tuple(hosts), interface)
+        return cls(current, tuple(hosts), str(interface) if interface else None)
 
     @property
     def first(self) -> str:
@@ -110,6 +111,11 @@ class Cluster:
         return {
             variable: name for variable in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME") if variable not in os.environ
         }
+
+    def meeting_point(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """MASTER_ADDR and MASTER_PORT as sagemaker-pytorch-training sets them, unless they are set already."""
+        wanted = {"MASTER_ADDR": self.first, "MASTER_PORT": str(RENDEZVOUS_PORT)}
+        return {name: value for name, value in wanted.items() if name not in environment}
 
     def wait_for_names(
         self, log: Callable[[str], None], *, seconds: float = RESOLVE_SECONDS, pause: float = 1.0

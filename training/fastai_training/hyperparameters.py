@@ -12,10 +12,10 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from fastai_container.errors import UserError
+from fastai_container.json_file import JsonError, parse_json
 
 #: Names that SageMaker and its SDK add; they are theirs and say nothing about training.
 RESERVED_PREFIXES = ("sagemaker_", "_tuning_")
@@ -27,6 +27,8 @@ ALIASES = {
     "size": "image_size",
     "num_workers": "workers",
 }
+#: A hyperparameter that the SDK was given as None; the default holds.
+_UNSET = ("None", "null")
 
 
 class HyperParameterError(UserError):
@@ -160,8 +162,8 @@ def _plain(value: Any) -> str:
     """The text of a value as the user gave it: the SDK's script mode JSON-encodes it, a plain estimator does not."""
     if isinstance(value, str):
         try:
-            decoded = json.loads(value)
-        except ValueError:
+            decoded = parse_json(value, "it")
+        except JsonError:
             return value
         return decoded if isinstance(decoded, str) else value
     return json.dumps(value)
@@ -170,8 +172,9 @@ def _plain(value: Any) -> str:
 def parse(values: Mapping[str, Any]) -> HyperParameters:
     """Typed hyperparameters from the strings of hyperparameters.json.
 
-    Dashes and underscores are the same; names with a reserved prefix are left to SageMaker. Raises
-    HyperParameterError for a name that doesn't exist (naming the nearest one), a name given twice or a bad value.
+    Dashes and underscores are the same; names with a reserved prefix are left to SageMaker; None counts as not
+    given. Raises HyperParameterError for a name that doesn't exist (naming the nearest one), a name given twice or a
+    bad value.
     """
     fields = {item.name: item for item in dataclasses.fields(HyperParameters)}
     result: dict[str, Any] = {}
@@ -185,10 +188,13 @@ def parse(values: Mapping[str, Any]) -> HyperParameters:
             near = difflib.get_close_matches(name, [*fields, *ALIASES], n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(fields)
             raise HyperParameterError(f"there is no hyperparameter {raw_name!r}; {hint}")
-        if name in result:
+        if name in given:
             raise HyperParameterError(f"hyperparameter {name} is given twice: as {given[name]!r} and as {raw_name!r}")
         given[name] = raw_name
-        result[name] = _convert(raw_name, _plain(raw_value), fields[name].metadata)
+        text = _plain(raw_value)
+        if text.strip() in _UNSET:
+            continue
+        result[name] = _convert(raw_name, text, fields[name].metadata)
     parameters = HyperParameters(**result)
     if parameters.epochs == 0 and not (parameters.pretrained and parameters.freeze_epochs):
         raise HyperParameterError(
@@ -196,23 +202,6 @@ def parse(values: Mapping[str, Any]) -> HyperParameters:
             "or more"
         )
     return parameters
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """The raw values of hyperparameters.json; none when the file is not there. Raises HyperParameterError."""
-    if not path.exists():
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8") or "{}")
-    except (OSError, ValueError) as error:
-        raise HyperParameterError(
-            f"{path} is not valid JSON ({error}); it must be an object of names and values"
-        ) from None
-    if not isinstance(values, dict):
-        raise HyperParameterError(
-            f"{path} must hold a JSON object of names and values, it holds {type(values).__name__}"
-        )
-    return values
 
 
 def table() -> str:

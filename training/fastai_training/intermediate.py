@@ -7,13 +7,14 @@ once it watches the folder, and ends by itself after one of the files success an
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import selectors
 import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+from fastai_container.json_file import JsonError, parse_json
 
 OUTPUT_PARAMETER = "sagemaker_s3_output"
 READY = "ready"
@@ -23,8 +24,8 @@ START_SECONDS, END_SECONDS = 60, 60
 def output_location(hyperparameters: Mapping[str, Any]) -> str:
     """Where SageMaker's SDK says that output goes to ("" for nowhere)."""
     value = hyperparameters.get(OUTPUT_PARAMETER) or ""
-    with contextlib.suppress(TypeError, ValueError):
-        value = json.loads(value)
+    with contextlib.suppress(TypeError, JsonError):
+        value = parse_json(value, OUTPUT_PARAMETER)
     return str(value or "")
 
 

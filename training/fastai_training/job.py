@@ -6,20 +6,22 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastai_container.errors import UserError
+from fastai_container.errors import UserError, printable
+from fastai_container.json_file import read_object
 from fastai_container.paths import MLPaths
-from fastai_training import failure, intermediate
+from fastai_training import failure, intermediate, stray_models, tracebacks, volumes
 from fastai_training.cluster import Cluster, gpu_count
-from fastai_training.hyperparameters import read_file
+from fastai_training.hints import hint
 from fastai_training.masking import Mask
 from fastai_training.memory import OomCount
 from fastai_training.output import Tail
-from fastai_training.peers import PeerFailure, Peers
+from fastai_training.peers import PeerFailure, Peers, shared_key
 from fastai_training.script import decoded, find_unnamed_code, program_of
 from fastai_training.supervisor import Outcome, Supervisor
 
@@ -54,26 +56,31 @@ class _Job:
     memory: OomCount
     mask: Mask
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        return volumes.of_job(self.paths)
+
     def reason(self, outcome: Outcome, code: int, peer: PeerFailure | None, stopped: list[str]) -> str:
         """The failure's whole text. ``peer``: another host's failure; ``stopped``: hosts that ended before this one."""
         errors = self.tail.lines("stderr")
-        fault, before = failure.find_fault(errors, self.paths.code)
+        fault, before = tracebacks.find_fault(errors, self.paths.code)
         if fault is None:
-            fault, last = failure.find_fault(self.tail.lines(), self.paths.code)
+            fault, last = tracebacks.find_fault(self.tail.lines(), self.paths.code)
         else:
             last = self._without_traceback(len(before))
-        error = failure.error_line(errors) or failure.error_line(self.tail.lines())
+        error = tracebacks.error_line(errors) or tracebacks.error_line(self.tail.lines())
         headline = [self._headline(outcome, code, fault, error)]
         if fault is not None and headline[0] != fault.exception:
             headline.append(fault.exception)
         if fault is not None and fault.place:
             headline.append(f"in {fault.place}")
-        if peer is not None and (outcome.aborted or failure.is_lost_peer(fault.exception if fault else error)):
+        if peer is not None and (outcome.aborted or tracebacks.is_lost_peer(fault.exception if fault else error)):
             headline = [str(peer), *(f"here: {text}" for text in headline[:2] if not outcome.aborted)]
-        elif stopped and fault is not None and failure.is_lost_peer(fault.exception):
+        elif stopped and fault is not None and tracebacks.is_lost_peer(fault.exception):
             headline.insert(0, f"host {', '.join(stopped)} ended before this one")
         headline.append(f"{self.program}: exit code {code}")
-        return self.mask(failure.compose([self.mask(text) for text in headline], [self.mask(text) for text in last]))
+        shown = [printable(self.mask(text)) for text in headline]
+        return self.mask(failure.compose(shown, [self.mask(text) for text in last]))
 
     def _without_traceback(self, errors: int) -> list[str]:
         """The output without what came on stderr after the first ``errors`` lines there."""
@@ -84,20 +91,26 @@ class _Job:
                 kept.append(text)
         return kept
 
-    def _headline(self, outcome: Outcome, code: int, fault: failure.Fault | None, error: str) -> str:
+    def _headline(self, outcome: Outcome, code: int, fault: tracebacks.Fault | None, error: str) -> str:
         if outcome.killed and outcome.stopped_by is not None:
             return "training did not end in time after it was asked to stop, and was killed"
         text = fault.exception if fault is not None else error
         oom = OomCount.read().killed_since(self.memory)
         number = -outcome.status if outcome.status < 0 else code - 128
         if not outcome.aborted and (outcome.status < 0 or number in _DEADLY):
-            return failure.signal_reason(number, oom)
+            said = tracebacks.abort_message(self.tail.lines("stderr"))
+            cause = failure.resource_reason(said, self.folders)
+            return f"{cause} ({said})" if cause else failure.signal_reason(number, oom, said)
         if oom:
             return failure.out_of_memory()
         # Of a crash in a library the exception may not say it, but what was printed before does.
         recent = "\n".join([text, *self.tail.lines()[-30:]])
-        volumes = (self.paths.model, self.paths.output_data, self.paths.checkpoints, self.paths.base, Path("/tmp"))  # noqa: S108
-        return failure.resource_reason(text or recent, volumes) or text or f"{self.program} ended with exit code {code}"
+        return (
+            failure.resource_reason(text or recent, self.folders)
+            or hint(text, self.paths.code, "\n".join(self.tail.lines()))
+            or text
+            or f"{self.program} ended with exit code {code}"
+        )
 
 
 def _reserve(paths: MLPaths) -> Path:
@@ -111,7 +124,7 @@ def _reserve(paths: MLPaths) -> Path:
 
 def _write_reason(paths: MLPaths, reason: str) -> None:
     try:
-        paths.write_failure(reason)
+        paths.write_failure("\n".join(map(printable, reason.splitlines())))
     except OSError as error:
         print(f"error: {paths.failure} can't be written: {error.strerror}", file=sys.stderr)
 
@@ -129,7 +142,7 @@ def _exit_code(outcome: Outcome, tail: Tail) -> int:
     if outcome.stopped_by == signal.SIGTERM and outcome.exit_code == 1 and _was_torchrun(tail):
         return 128 + signal.SIGTERM  # its workers ended because they were asked to
     if outcome.exit_code == 1 and _was_torchrun(tail):
-        worker = failure.worker_exit_code(tail.lines("stderr"))
+        worker = tracebacks.worker_exit_code(tail.lines("stderr"))
         if worker:
             return worker if worker > 0 else 128 - worker
     return outcome.exit_code
@@ -137,6 +150,64 @@ def _exit_code(outcome: Outcome, tail: Tail) -> int:
 
 def _was_torchrun(tail: Tail) -> bool:
     return any("torch.distributed" in line or "torch/distributed" in line for line in tail.lines("stderr"))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What to run, and what is known of the job before it runs."""
+
+    hyperparameters: dict[str, Any]
+    cluster: Cluster
+    command: list[str]
+
+    @property
+    def program(self) -> str:
+        """The user's program, "" for the built-in one."""
+        return program_of(self.hyperparameters, os.environ)
+
+
+def _plan(paths: MLPaths) -> _Plan:
+    """Read the job's files and look at its folders. Raises UserError."""
+    hyperparameters = read_object(paths.config / "hyperparameters.json")
+    cluster = Cluster.read(paths.config / "resourceconfig.json")
+    plan = _Plan(hyperparameters, cluster, _command(paths, hyperparameters, cluster))
+    for warning in volumes.check(paths, scripted=bool(plan.program)):
+        print(f"warning: {printable(warning)}", flush=True)
+    return plan
+
+
+def _remove_stale(paths: MLPaths) -> Path:
+    """Remove what an earlier job said of its end; the file that says that this one succeeded."""
+    success = paths.failure.with_name("success")
+    for stale in (paths.failure, success):
+        with contextlib.suppress(OSError):  # a folder that can't be written is told a little later
+            stale.unlink(missing_ok=True)
+    return success
+
+
+def _ended_well(plan: _Plan, paths: MLPaths, success: Path, started: float) -> None:
+    with contextlib.suppress(OSError):
+        success.touch()
+    if plan.program and plan.cluster.rank == 0 and (warning := stray_models.warning(paths, started)):
+        print(f"warning: {printable(warning)}", flush=True)
+
+
+def _failed(job: _Job, outcome: Outcome, code: int, peers: Peers) -> int:
+    """Find out why, tell it to all who want to know, and return the exit code."""
+    tail, hosts = job.tail, job.cluster.hosts
+    own = _own_reason(job.paths.failure, job.mask)
+    if outcome.aborted or not own or (len(hosts) > 1 and tracebacks.is_lost_peer(own)):
+        lost = outcome.aborted or tracebacks.is_lost_peer("\n".join(tail.lines("stderr")[-60:]))
+        peer = peers.failure(WAIT_FOR_PEERS_SECONDS if lost and len(hosts) > 1 else 0)
+        if outcome.aborted and code > 128:
+            code = 1
+        own = job.reason(outcome, code, peer, peers.stopped())
+        print(f"error: {own.partition(failure.LAST_OUTPUT)[0]}", file=sys.stderr, flush=True)
+    else:
+        own = failure.with_cause(own, job.folders, job.paths.code)
+    peers.report(own.splitlines()[0][:300])
+    _write_reason(job.paths, own)
+    return code
 
 
 def run() -> int:
@@ -147,50 +218,36 @@ def run() -> int:
     """
     supervisor = Supervisor()
     supervisor.listen()  # first of all: PID 1 loses a signal that it has no handler for
+    started = time.time()
     paths = MLPaths.from_environment()
-    success = paths.failure.with_name("success")
-    for stale in (paths.failure, success):
-        stale.unlink(missing_ok=True)
+    success = _remove_stale(paths)
     try:
-        hyperparameters = read_file(paths.config / "hyperparameters.json")
-        cluster = Cluster.read(paths.config / "resourceconfig.json")
-        command = _command(paths, hyperparameters, cluster)
+        plan = _plan(paths)
     except UserError as error:
         _write_reason(paths, Mask(os.environ)(str(error)))
         raise
-    mask = Mask(os.environ, decoded(hyperparameters))
-    tail = supervisor.tail
-    peers = Peers(cluster, lambda _failure: supervisor.abort())
+    mask = Mask(os.environ, decoded(plan.hyperparameters))
+    peers = Peers(plan.cluster, lambda _failure: supervisor.abort(), key=shared_key(plan.cluster, plan.hyperparameters))
     try:
         peers.start()
     except OSError as error:
         print(f"the other hosts can't be watched ({error.strerror}): one that dies may go unnoticed", flush=True)
-    program = program_of(hyperparameters, os.environ) or "the built-in program"
-    job = _Job(paths, program, cluster, tail, OomCount.read(), mask)
+    program = plan.program or "the built-in program"
+    job = _Job(paths, program, plan.cluster, supervisor.tail, OomCount.read(), mask)
     reserved = _reserve(paths)
-    copier = intermediate.start(intermediate.output_location(hyperparameters))
-    outcome = supervisor.run(command, os.environ | {"PYTHONUNBUFFERED": "1"})
-    code = _exit_code(outcome, tail)
+    copier = intermediate.start(intermediate.output_location(plan.hyperparameters))
+    outcome = supervisor.run(plan.command, os.environ | {"PYTHONUNBUFFERED": "1"})
+    code = _exit_code(outcome, supervisor.tail)
     asked = outcome.stopped_by is not None and not outcome.killed and code in (0, 128 + outcome.stopped_by)
-    reserved.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        reserved.unlink(missing_ok=True)
     if code == 0 and not outcome.aborted:
         peers.report(None)
-        with contextlib.suppress(OSError):
-            success.touch()
+        _ended_well(plan, paths, success, started)
     elif asked:
         peers.report(None)
         print(f"training was stopped by {signal.Signals(outcome.stopped_by or 0).name}", flush=True)
     else:
-        code = code or 1
-        own = _own_reason(paths.failure, mask)
-        if outcome.aborted or not own or (len(cluster.hosts) > 1 and failure.is_lost_peer(own)):
-            lost = outcome.aborted or failure.is_lost_peer("\n".join(tail.lines("stderr")[-60:]))
-            peer = peers.failure(WAIT_FOR_PEERS_SECONDS if lost and len(cluster.hosts) > 1 else 0)
-            if outcome.aborted and code > 128:
-                code = 1
-            own = job.reason(outcome, code, peer, peers.stopped())
-            print(f"error: {own.partition(failure.LAST_OUTPUT)[0]}", file=sys.stderr, flush=True)
-        peers.report(own.splitlines()[0][:300])
-        _write_reason(paths, own)
+        code = _failed(job, outcome, code or 1, peers)
     intermediate.finish(copier, _COPY_AFTER_STOP_SECONDS if asked and code else intermediate.END_SECONDS)
     return code

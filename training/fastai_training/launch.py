@@ -10,15 +10,15 @@ import errno
 import os
 import sys
 
-from fastai_container.errors import UserError
+from fastai_container.errors import UserError, printable
+from fastai_container.json_file import read_object
 from fastai_container.paths import MLPaths
 from fastai_training.cluster import Cluster, gpu_count
-from fastai_training.hyperparameters import read_file
 from fastai_training.script import TORCHRUN, Program, ScriptError, decoded, prepare, program_of
 
 
 def log(text: str) -> None:
-    print(text, flush=True)
+    print(printable(text), flush=True)
 
 
 def _builtin(paths: MLPaths) -> Program:
@@ -30,7 +30,7 @@ def _builtin(paths: MLPaths) -> Program:
 
 def ready(paths: MLPaths) -> Program:
     """The program to become, torchrun's where it runs more than once. Raises UserError."""
-    hyperparameters = read_file(paths.config / "hyperparameters.json")
+    hyperparameters = read_object(paths.config / "hyperparameters.json")
     cluster = Cluster.read(paths.config / "resourceconfig.json")
     scripted = bool(program_of(hyperparameters, os.environ))
     program = prepare(paths, log) if scripted else _builtin(paths)
@@ -42,6 +42,7 @@ def ready(paths: MLPaths) -> Program:
     if len(cluster.hosts) * processes == 1 or not wanted:
         if len(cluster.hosts) > 1:
             log(f"{len(cluster.hosts)} hosts, each runs the script once; {TORCHRUN[0]}=true would run it by torchrun")
+            environment |= cluster.meeting_point(os.environ)
         return Program(program.command, program.python, program.code, environment)
     if program.python is None:
         raise ScriptError("torchrun runs a Python program; set sagemaker_program to a .py file")
@@ -73,7 +74,7 @@ def main() -> int:
 
 
 def _refuse(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr, flush=True)
+    print(f"error: {printable(reason)}", file=sys.stderr, flush=True)
     return 1
 
 

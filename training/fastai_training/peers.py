@@ -2,25 +2,46 @@
 
 Every host keeps one TCP connection to the first one, which passes on what it hears. A line is a JSON object; an empty
 one is a sign of life. A connection that ends, or is silent, without a goodbye means that its host died.
+
+Who connects proves first that it belongs to the job: it answers a random number with its HMAC under a key that is made
+of what all hosts were told and nobody else was. That keeps out strays, other jobs and whoever finds the port open. It
+does not keep out who can read the job's description, and nothing is encrypted: the hosts' network must be their own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import json
+import math
+import os
+import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fastai_container.errors import printable
+from fastai_container.json_file import JsonError, parse_json
 from fastai_training.cluster import RENDEZVOUS_PORT, RESOLVE_SECONDS, Cluster
 
 PORT = RENDEZVOUS_PORT + 1
 #: Seconds between signs of life, and of silence after which a host counts as dead.
 BEAT_SECONDS, SILENCE_SECONDS = 5.0, 30.0
-_LONGEST_LINE = 8192
+_LONGEST_LINE, _LONGEST_REASON = 8192, 500
+#: Seconds for a new connection to prove itself, and how many may be about it at once.
+_PROOF_SECONDS, _UNPROVED = 10.0, 64
+#: What SageMaker calls a job, on every host of it.
+_JOB = ("TRAINING_JOB_ARN", "TRAINING_JOB_NAME", "SM_TRAINING_JOB_NAME")
+
+
+def shared_key(cluster: Cluster, hyperparameters: Mapping[str, Any]) -> bytes:
+    """A key that each host of the job makes alike: of the job's name, hosts and hyperparameters."""
+    facts = [[os.environ.get(name, "") for name in _JOB], list(cluster.hosts), dict(hyperparameters)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).digest()
 
 
 @dataclass(frozen=True)
@@ -42,12 +63,14 @@ class Peers:
         cluster: Cluster,
         on_failure: Callable[[PeerFailure], None],
         *,
+        key: bytes,
         port: int = PORT,
         beat: float = BEAT_SECONDS,
         silence: float = SILENCE_SECONDS,
         meet: float = RESOLVE_SECONDS,
     ) -> None:
-        self.cluster, self.port = cluster, port
+        self.cluster, self.port, self._key = cluster, port, key
+        self._unproved = threading.Semaphore(_UNPROVED)
         self._on_failure, self._beat, self._silence, self._meet = on_failure, beat, silence, meet
         self._lock = threading.Lock()
         self._connections: dict[str, socket.socket] = {}
@@ -104,7 +127,36 @@ class Peers:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            self._spawn(self._read, connection, None)
+            if self._unproved.acquire(blocking=False):
+                self._spawn(self._welcome, connection)
+            else:
+                connection.close()
+
+    def _proof(self, challenge: str, host: str) -> str:
+        return hmac.new(self._key, f"{challenge} {host}".encode(), hashlib.sha256).hexdigest()
+
+    def _welcome(self, connection: socket.socket) -> None:
+        """On the first host: listen to who proves to be a host of this job; strangers are sent away."""
+        challenge, host = secrets.token_hex(16), ""
+        try:
+            connection.settimeout(_PROOF_SECONDS)
+            _send(connection, {"challenge": challenge})
+            with contextlib.suppress(OSError, JsonError):
+                message = parse_json(_line_of(connection, _PROOF_SECONDS), "hello")
+                if isinstance(message, dict) and message.get("host") in self.cluster.hosts:
+                    right = self._proof(challenge, message["host"])
+                    host = (
+                        message["host"]
+                        if hmac.compare_digest(right.encode(), str(message.get("proof")).encode())
+                        else ""
+                    )
+        finally:
+            self._unproved.release()
+        if host:
+            _send(connection, {"event": "welcome"})
+            self._read(connection, host)
+        else:
+            connection.close()
 
     def _expect_all(self) -> None:
         """On the first host: one that never comes is as bad as one that dies."""
@@ -124,14 +176,21 @@ class Peers:
         while not self._closing.is_set():
             try:
                 connection = socket.create_connection((self.cluster.first, self.port), timeout=10)
-            except OSError:
+                connection.settimeout(_PROOF_SECONDS)
+                challenge = parse_json(_line_of(connection), "challenge").get("challenge")
+                proof = self._proof(str(challenge), self.cluster.current)
+                _send(connection, {"host": self.cluster.current, "event": "hello", "proof": proof})
+                if not _line_of(connection):
+                    raise ConnectionError("sent away")
+            except (OSError, JsonError, AttributeError) as error:
                 if time.monotonic() >= end:
                     reason = f"it could not be reached within {self._meet / 60:.0f} minutes"
+                    if str(error) == "sent away":
+                        reason += " (it did not take this host for one of its job: have both the same hyperparameters?)"
                     self._hear_failure(PeerFailure(self.cluster.first, reason))
                     return
                 self._closing.wait(1)
                 continue
-            _send(connection, {"host": self.cluster.current, "event": "hello"})
             self._read(connection, self.cluster.first)
             return
 
@@ -142,33 +201,28 @@ class Peers:
             for connection in connections:
                 _send(connection, {})
 
-    def _read(self, connection: socket.socket, host: str | None) -> None:
-        """Listen to one connection until it ends; ``host`` is None until it says who it is."""
+    def _read(self, connection: socket.socket, host: str) -> None:
+        """Listen to ``host`` until its connection ends."""
         connection.settimeout(self._silence)
-        if host is not None:
-            with self._lock:
-                self._connections[host] = connection
-        with contextlib.suppress(OSError, ValueError), connection.makefile("rb") as lines:
-            while line := lines.readline(_LONGEST_LINE):
-                message = json.loads(line)
+        with self._lock:
+            self._connections[host] = connection
+        with contextlib.suppress(OSError, JsonError):
+            while line := _line_of(connection):
+                message = parse_json(line, "message")
                 if not isinstance(message, dict):
                     break
-                sender, event = message.get("host"), message.get("event")
-                if host is None:
-                    if event != "hello" or sender not in self.cluster.hosts:
-                        break
-                    host = str(sender)
+                # Each host speaks for itself; the first one passes on what others said.
+                sender = str(message.get("host")) if host == self.cluster.first else host
+                if sender not in self.cluster.hosts:
+                    continue
+                if message.get("event") == "ended":
                     with self._lock:
-                        self._connections[host] = connection
-                elif event == "ended":
-                    with self._lock:
-                        self._gone.add(str(sender))
+                        self._gone.add(sender)
                     self._pass_on(message, but=host)
-                elif event == "failed":
-                    self._hear_failure(PeerFailure(str(sender), str(message.get("reason"))), heard_from=host)
-        if host is None:  # a stranger
-            connection.close()
-        elif not self._closing.is_set():
+                elif message.get("event") == "failed":
+                    reason = printable(str(message.get("reason")))[:_LONGEST_REASON]
+                    self._hear_failure(PeerFailure(sender, reason), heard_from=host)
+        if not self._closing.is_set():
             with self._lock:
                 self._connections.pop(host, None)
                 known = host in self._gone
@@ -190,6 +244,19 @@ class Peers:
         self._pass_on({"host": failure.host, "event": "failed", "reason": failure.reason}, but=heard_from)
         self._failed.set()
         self._on_failure(failure)
+
+
+def _line_of(connection: socket.socket, seconds: float = math.inf) -> bytes:
+    """The next line, without its end; b"" at the connection's end or for a line that is too long or takes too long.
+
+    A byte at a time, as there are few: what follows the line must stay for the next call. Raises OSError.
+    """
+    line, end = bytearray(), time.monotonic() + seconds
+    while len(line) < _LONGEST_LINE and time.monotonic() < end and (byte := connection.recv(1)):
+        if byte == b"\n":
+            return bytes(line)
+        line += byte
+    return b""
 
 
 def _send(connection: socket.socket, message: dict[str, Any]) -> None:

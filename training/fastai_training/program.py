@@ -15,31 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from fastai_container.errors import UserError
+from fastai_container.json_file import read_object
 from fastai_container.model_folder import Model
 from fastai_container.paths import MLPaths
 from fastai_container.resources import cpu_count
 from fastai_training.allocator import give_back, keep_freed_memory
-from fastai_training.hyperparameters import HyperParameters, parse, read_file
+from fastai_training.failure import error_reason
+from fastai_training.hyperparameters import HyperParameters, parse
 from fastai_training.labels import DataError, Examples, find_examples
 from fastai_training.metrics import final_line
 from fastai_training.pictures_check import leave_out_unreadable
 from fastai_training.processes import Processes
 from fastai_training.split import stratified_split
 from fastai_training.stopping import Stop
+from fastai_training.volumes import of_job
 
 TRAINING, VALIDATION, WEIGHTS = "training", "validation", "weights"
 #: Other names that users give the training channel.
 TRAINING_ALIASES = (TRAINING, "train")
-
-#: How gloo, NCCL and torch's store say that a peer is gone.
-LOST_PROCESS = (
-    "Connection closed by peer",
-    "Connection reset by peer",
-    "Timed out waiting",
-    "NCCL",
-    "Broken pipe",
-    "Connection refused",
-)
 
 
 def log(text: str) -> None:
@@ -140,7 +133,7 @@ def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
     Raises UserError for what the user can mend, SystemExit when told to stop.
     """
     say = log if processes.is_main else _silent
-    parameters = parse(read_file(paths.config / "hyperparameters.json"))
+    parameters = parse(read_object(paths.config / "hyperparameters.json"))
     channels = find_channels(paths)
     say("hyperparameters: " + " ".join(f"{name}={value}" for name, value in asdict(parameters).items()))
     data = read_data(channels, parameters, say, max(1, cpu_count() // processes.on_host))
@@ -224,19 +217,7 @@ def _silent(_text: str) -> None:
 
 def _reason(error: BaseException) -> str:
     """One sentence in the user's terms for an error that is not a UserError."""
-    # A loader worker's error arrives with its whole traceback as the message; what happened is its last line.
-    text = (str(error).strip() or type(error).__name__).splitlines()[-1]
-    if "shared memory" in text or "(shm)" in text:
-        return f"/dev/shm is too small for the loader workers: {text}; set workers=0 or docker run --shm-size=2g"  # noqa: S108
-    if "out of memory" in text.lower() or isinstance(error, MemoryError):
-        return f"out of memory: {text}; lower batch_size or image_size, or take a larger instance"
-    if isinstance(error, FloatingPointError):
-        return text
-    if any(words in text for words in LOST_PROCESS):
-        return f"another process or host of this job ended or can't be reached: {text}"
-    if isinstance(error, OSError) and error.errno == 28:
-        return f"the disk is full: {text}; take a larger volume"
-    return f"{type(error).__name__}: {text}"
+    return error_reason(error, of_job(MLPaths.from_environment()))
 
 
 def main() -> int:

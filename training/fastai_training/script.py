@@ -21,8 +21,10 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from fastai_container.errors import UserError
+from fastai_container.json_file import JsonError, parse_json, read_object
 from fastai_container.paths import MLPaths
-from fastai_training.hyperparameters import read_file
+from fastai_training import weights_folder
+from fastai_training.installation import install
 from fastai_training.masking import Mask, masked
 
 #: SageMaker's script mode names the user's program and where it is by these (sagemaker-training's contract).
@@ -38,7 +40,6 @@ OTHER_LAUNCHERS = (
 )
 #: Variables that repeat every hyperparameter.
 _REPETITIONS = frozenset({"SM_HPS", "SM_TRAINING_ENV", "SM_USER_ARGS"})
-_PIP = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore", "PIP_NO_INPUT": "1"}
 
 
 class ScriptError(UserError):
@@ -57,8 +58,8 @@ def decoded(values: Mapping[str, Any]) -> dict[str, Any]:
 
     def value(text: Any) -> Any:
         try:
-            return json.loads(text)
-        except (TypeError, ValueError):
+            return parse_json(text, "it")
+        except (TypeError, JsonError):
             return text
 
     return {name: value(text) for name, text in values.items()}
@@ -184,33 +185,6 @@ def find_program(name: str, code: Path) -> str:
     return name
 
 
-def install(code: Path, *, package: bool) -> None:
-    """Install requirements.txt and, for a ``package``, the code itself. Raises ScriptError."""
-    from sagemaker_training import errors, modules
-
-    for variable, value in _PIP.items():
-        os.environ.setdefault(variable, value)
-    try:
-        if modules.has_requirements(str(code)):
-            modules.install_requirements(str(code))
-        if package:
-            if not (code / "pyproject.toml").exists():
-                # A plain setup.py needs setuptools, which is here: no download, so that it works without network.
-                os.environ.setdefault("PIP_NO_BUILD_ISOLATION", "0")
-            modules.install(str(code))
-            os.environ.pop("PIP_NO_BUILD_ISOLATION", None)
-    except errors.InstallRequirementsError as error:
-        raise ScriptError(f"requirements.txt could not be installed (pip's exit code {error.return_code})") from None
-    except errors.InstallModuleError as error:
-        raise ScriptError(
-            f"the package in {code} could not be installed (pip's exit code {error.return_code})"
-        ) from None
-    except errors.ClientError as error:
-        raise ScriptError(_first_line(error)) from None
-    except Exception as error:  # CodeArtifact's plain Exceptions
-        raise ScriptError(f"the requirements could not be installed: {_first_line(error)}") from None
-
-
 @dataclass(frozen=True)
 class Program:
     """``command`` runs in ``code`` with ``environment``; ``python`` is what follows the interpreter in it, if any."""
@@ -221,6 +195,17 @@ class Program:
     environment: dict[str, str]
 
 
+def _refuse_windows_line_ends(path: Path) -> None:
+    """A shell takes the carriage return for a part of the last word: nothing it names is found then."""
+    with path.open("rb") as file:
+        content = file.read(1 << 20)
+    if b"\r\n" in content and b"\0" not in content:
+        raise ScriptError(
+            f"{path.name} has Windows line ends (CR LF), which no shell here reads; save it with Unix ones (LF): "
+            f"sed -i 's/\\r$//' {path.name}, and in .gitattributes *.sh text eol=lf"
+        )
+
+
 def _command(name: str, code: Path, values: list[str], *, package: bool) -> tuple[list[str], list[str] | None]:
     if package:
         module = name.removesuffix(".py").replace("/", ".")
@@ -228,6 +213,7 @@ def _command(name: str, code: Path, values: list[str], *, package: bool) -> tupl
     if name.endswith(".py"):
         return [sys.executable, name, *values], [name, *values]
     path = code / name
+    _refuse_windows_line_ends(path)
     with contextlib.suppress(OSError):  # a read-only mount
         path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     with path.open("rb") as file:
@@ -246,11 +232,11 @@ def prepare(paths: MLPaths, log: Callable[[str], None]) -> Program:
             f"{paths.code} can't be created ({error.strerror}); run as root, or mount a folder there"
         ) from None
     config = paths.config
-    hyperparameters = decoded(read_file(config / "hyperparameters.json"))
-    resources = read_file(config / "resourceconfig.json") or {"current_host": "algo-1", "hosts": ["algo-1"]}
+    hyperparameters = decoded(read_object(config / "hyperparameters.json"))
+    resources = read_object(config / "resourceconfig.json") or {"current_host": "algo-1", "hosts": ["algo-1"]}
     env = environment.Environment(
         resource_config=_Given(resources),
-        input_data_config=_Given(read_file(config / "inputdataconfig.json")),
+        input_data_config=_Given(read_object(config / "inputdataconfig.json")),
         hyperparameters=_Given(hyperparameters),
     )
     unsupported = [name for name in OTHER_LAUNCHERS if hyperparameters.get(name)]
@@ -265,16 +251,28 @@ def prepare(paths: MLPaths, log: Callable[[str], None]) -> Program:
         fetch(str(submitted), code, log)
     name = find_program(program_of(hyperparameters, os.environ), code)
     package = (code / "setup.py").exists() and not name.endswith(".sh")
-    install(code, package=package)
+    install(code, log, package=package)
     values = arguments(env.hyperparameters)
     variables = env.to_env_vars()
     python_path = [str(code), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    _make_folders(paths, variables)
+    weights_folder.fill(paths.data / "weights", log)
     variables["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(python_path))
     if any("\0" in text for text in (*values, *variables.values())):
         raise ScriptError("a hyperparameter holds a NUL character, which no argument can carry; leave it out")
     _log_invocation(log, name, env.hyperparameters, variables, int(hyperparameters.get(LOG_LEVEL) or logging.INFO))
     command, python = _command(name, code, values, package=package)
     return Program(command, python, code, variables)
+
+
+def _make_folders(paths: MLPaths, variables: Mapping[str, str]) -> None:
+    """Make the folders that SageMaker's variables name, as they are there on SageMaker. What can't be made is told."""
+    for name, folder in sorted(variables.items()):
+        if name.startswith("SM_") and name.endswith("_DIR") and Path(folder).is_relative_to(paths.base):
+            try:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                print(f"warning: {name}: {folder} is not there and can't be made: {error.strerror}", flush=True)
 
 
 def _log_invocation(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from fastai_container.errors import UserError
+from fastai_container.paths import BAKED_WEIGHTS
 
-#: Where the image's build puts the files of docker/weights.
-BAKED_FOLDER = Path(os.environ.get("FASTAI_SAGEMAKER_WEIGHTS", "/opt/fastai-sagemaker/weights"))
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
@@ -92,7 +90,7 @@ def fit_to(state: dict[str, Any], model: torch.nn.Module, source: str) -> dict[s
 
 
 def find_weights(
-    names: tuple[str, ...], channel: Path | None, download: Callable[[], dict[str, Any]], *, baked: Path = BAKED_FOLDER
+    names: tuple[str, ...], channel: Path | None, download: Callable[[], dict[str, Any]], *, baked: Path = BAKED_WEIGHTS
 ) -> Weights:
     """ImageNet weights for the architecture called ``names`` (its aliases, the library's own name first).
 
