@@ -19,6 +19,7 @@ from PIL import Image
 from fastai_container.model_folder import load_model
 from tests.contract.conftest import SERVING_IMAGE, TRAINING_IMAGE, Endpoint, Job
 from tests.contract.serving import direct, exit_code, last_line, processes
+from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.engine, pytest.mark.pets]
 
@@ -277,10 +278,12 @@ def test_a_multi_model_endpoint_loads_no_broken_model(start_endpoint, pets_job: 
         answer = load(name)
         assert (answer.status_code, answer.json()["error"]["code"]) == (500, "load_failed"), (name, answer.text)
         assert words in answer.json()["error"]["message"]
-    assert [one["modelName"] for one in requests.get(f"{endpoint.url}/models", timeout=10).json()["models"]] == ["good"]
+    assert [one["modelName"] for one in requests.get(f"{endpoint.url}/models", timeout=PATIENCE).json()["models"]] == [
+        "good"
+    ]
     picture = (pets / "Bengal_101.jpg").read_bytes()
     sent = {"Content-Type": "image/jpeg"}
-    answer = requests.post(f"{endpoint.url}/models/good/invoke", data=picture, headers=sent, timeout=60)
+    answer = requests.post(f"{endpoint.url}/models/good/invoke", data=picture, headers=sent, timeout=PATIENCE)
     assert answer.json()["class"] == "Bengal"
     (tmp_path / "closed" / "model" / "openvino").chmod(0o755)
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import docker
 import pytest
 
 from tests.contract.conftest import TRAINING_IMAGE, Job
 from tests.contract.test_training_job import SCRIPT, reason, write_code
+from tests.engine import docker_client
 
 pytestmark = pytest.mark.engine
 
@@ -61,7 +61,7 @@ def lesson(train: Callable[..., Job], tmp_path_factory: pytest.TempPathFactory) 
     (ml / "code").mkdir()
     (ml / "code" / "train.py").write_text(LESSON)
     (ml / "code" / "requirements.txt").write_text("fastai>=2.8\ntorch\ntorchvision\nsagemaker-training\n")
-    container = docker.from_env().containers.run(
+    container = docker_client().containers.run(
         TRAINING_IMAGE,
         "train",
         detach=True,
