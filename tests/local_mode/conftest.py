@@ -3,6 +3,7 @@ below build/, and the tests run programs in it."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -81,8 +82,9 @@ def five_pictures(few_pets: Path) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def gateway(engine: docker.DockerClient) -> str:
-    """This machine's address as containers see it."""
-    return str(engine.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"])
+    """This machine's address as containers see it; an engine that was just installed doesn't say it."""
+    config = engine.networks.get("bridge").attrs["IPAM"]["Config"][0]
+    return str(config.get("Gateway") or next(ipaddress.ip_network(config["Subnet"]).hosts()))
 
 
 @dataclass(frozen=True)
