@@ -29,7 +29,7 @@ _CSV_TYPE = "text/csv; charset=utf-8"
 #: A text of more characters is taken for JSON by its first.
 _MAX_CHECKED = 1 << 20
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/(\*|[a-z0-9!#$&^_.+-]+)")
-_HEADER = re.compile(r"[\x20-\x7e]{1,256}")
+_HEADER = re.compile(r"[\x20-\x7e]{1,1024}")
 _NOT_JSON_WORDS = re.compile(rb"NaN|Infinity")
 
 
@@ -248,6 +248,10 @@ def answer_from_body(result: Any, accept: str, default: str = JSON) -> Answer:
         result, kind = result
     if kind is not None and not _HEADER.fullmatch(kind):
         raise _refused("the script's content type is none: it must be printable ASCII on one line")
+    if kind == accept and ("," in accept or "*" in accept):
+        kind = None  # what a client would take is no type: scripts often give it back as they got it
+    if result is None:
+        raise _refused("the script returned no body (None); return one from output_fn or transform_fn")
     result = _joined(result)
     if isinstance(result, memoryview | bytearray):
         result = bytes(result)

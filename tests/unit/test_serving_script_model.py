@@ -13,7 +13,7 @@ from PIL import Image
 
 from fastai_container.errors import UserError
 from fastai_container.model_folder import Model
-from fastai_serving import builtin, script_model
+from fastai_serving import builtin, hooks, script_model
 from fastai_serving.answers import Answer
 from fastai_serving.hooks import load_hooks
 from fastai_serving.service import Request, Service
@@ -132,6 +132,19 @@ def test_what_ends_a_program_does_not_end_the_worker(serve, caplog, stop: str, w
 def test_a_generator_that_fails_while_it_is_read(serve):
     ask = serve("def model_fn(d): 0\ndef predict_fn(data, m):\n    yield 1\n    raise RuntimeError('at row 2')\n")
     assert refused(ask(b"[1]"), 500) == "script_error: at row 2"
+
+
+def test_a_generator_without_an_end(serve, monkeypatch):
+    monkeypatch.setattr(hooks, "MAX_PIECES", 1000)
+    ask = serve("import itertools\ndef model_fn(d): 0\ndef predict_fn(data, m): return itertools.count()\n")
+    assert refused(ask(b"[1]"), 500) == "script_error: a generator gave more than 1,000 pieces"
+
+
+def test_an_accept_that_no_header_can_hold(serve):
+    ask = serve("def model_fn(d): return 0\ndef transform_fn(m, data, kind, accept): return b'x', accept\n")
+    assert ask(b"x", accept="text/plain").content_type == "text/plain"
+    for accept in ("application/json;\xe9", "a\r\nX-Evil: 1", "a/b\0"):
+        assert refused(ask(b"x", accept=accept), 406).startswith("not_acceptable")
 
 
 def test_nan_is_refused_and_said_in_the_log(serve, caplog):
