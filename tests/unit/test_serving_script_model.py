@@ -85,9 +85,16 @@ def test_model_fn_alone_takes_arrays_and_answers_arrays(serve):
 def test_a_picture_without_a_model_of_ours_is_its_pixels(serve):
     ask = serve("def model_fn(d): 0\ndef predict_fn(data, model): return [str(data.dtype), *data.shape]")
     assert content(ask(png(), "image/png")) == ["uint8", 10, 20, 3]
+    assert content(ask(png(), "application/octet-stream")) == ["uint8", 10, 20, 3]
     assert content(ask(b"[1]")) == ["int64", 1]
     assert refused(ask(b"junk", "image/png"), 400).startswith("not_an_image")
     assert "an array" in refused(ask(b"x", "text/plain"), 415)
+
+
+def test_a_model_json_that_is_somebody_elses(serve, tmp_path: Path):
+    (tmp_path / "model.json").write_text('{"learner": {"gradient_booster": {}}}')
+    ask = serve("def model_fn(d): return open(d + '/model.json').read()\ndef predict_fn(data, m): return m[:11]")
+    assert content(ask(png(), "image/png")) == '{"learner":'
 
 
 @pytest.mark.usefixtures("ours")
