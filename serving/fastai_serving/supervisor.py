@@ -19,8 +19,8 @@ from types import FrameType
 from fastai_container.errors import UserError
 from fastai_container.model_folder import files_to_run, load_model, read_model, seal
 from fastai_container.paths import MLPaths
-from fastai_serving import logs, packages, scripts, server
-from fastai_serving.settings import CREDENTIALS_ENV, SEAL_ENV, Settings, unused
+from fastai_serving import logs, scripts, server
+from fastai_serving.settings import SEAL_ENV, Settings, unused
 from fastai_serving.torch_models import runs_torchscript
 
 logger = logging.getLogger("supervisor")
@@ -128,6 +128,17 @@ def _describe(settings: Settings, folder: Path, script: Path | None) -> tuple[st
     return f"{model.arch} ({len(model.vocab)} classes) from {folder}", sealed
 
 
+def _name_what_is_not_used(settings: Settings, folder: Path, code: Path, script: scripts.Script | None) -> None:
+    """Write into the log which variables and scripts have no effect."""
+    told = unused()
+    if settings.multi_model:
+        told += scripts.not_for_many(os.environ, kept=settings.worker_credentials is True)
+    elif script is None:
+        told += scripts.unused(folder, code)
+    for sentence in told:
+        logger.warning("%s", sentence)
+
+
 def run() -> int:
     """Serve /opt/ml/model until SIGTERM; returns the container's exit code.
 
@@ -138,22 +149,12 @@ def run() -> int:
         signal.signal(number, _leave)  # until there is something to drain; PID 1 would ignore them
     settings = Settings.from_environment()
     logs.configure_supervisor(settings.log_level, settings.log_format)
-    for line in unused():
-        logger.warning("%s", line)
     paths = MLPaths.from_environment()
     folder = paths.model.resolve()
     check_port(settings.port)
     script = None if settings.multi_model else scripts.find(folder, paths.code)
     what, verified = _describe(settings, folder, script.path if script else None)
-    if script is None and not settings.multi_model:
-        for sentence in scripts.unused(folder, paths.code):
-            logger.warning("%s", sentence)
-    if settings.multi_model and settings.worker_credentials is None:
-        for name in sorted(packages.INDEX_ENV & os.environ.keys()):
-            logger.warning(
-                "%s is not given to the models' own requirements.txt on a multi-model endpoint, whose workers would "
-                "all see it; set %s=true if they may", name, CREDENTIALS_ENV,
-            )  # fmt: skip
+    _name_what_is_not_used(settings, folder, paths.code, script)
     foreign = script is not None or (not settings.multi_model and runs_torchscript(folder))
     plugin = server.find_plugin()
     if plugin is None:
