@@ -129,14 +129,30 @@ def _describe(settings: Settings, folder: Path, script: Path | None) -> tuple[st
 
 
 def _name_what_is_not_used(settings: Settings, folder: Path, code: Path, script: scripts.Script | None) -> None:
-    """Write into the log which variables and scripts have no effect."""
-    told = unused()
+    """Write into the log which scripts, and variables for scripts, have no effect."""
+    told = []
     if settings.multi_model:
-        told += scripts.not_for_many(os.environ, kept=settings.worker_credentials is True)
+        told = scripts.not_for_many(os.environ, kept=settings.worker_credentials is True)
     elif script is None:
-        told += scripts.unused(folder, code)
+        told = scripts.unused(folder, code)
     for sentence in told:
         logger.warning("%s", sentence)
+
+
+def _find_plugin(settings: Settings) -> Path | None:
+    """The plug-in; None where there is none and nothing asks for it. Raises UserError where something does."""
+    plugin = server.find_plugin()
+    if plugin is None:
+        if settings.multi_model:
+            raise UserError(
+                "multi-model endpoints need the plug-in for multi-model-server; use the image or install a JDK"
+            )
+        if settings.port > server.HIGHEST_PORT_WITHOUT_PLUGIN:
+            raise UserError(
+                f"multi-model-server alone takes ports up to {server.HIGHEST_PORT_WITHOUT_PLUGIN}; install a JDK"
+            )
+        logger.warning("no javac, so no plug-in: /ping, batches, draining and 413 are multi-model-server's own")
+    return plugin
 
 
 def run() -> int:
@@ -149,6 +165,8 @@ def run() -> int:
         signal.signal(number, _leave)  # until there is something to drain; PID 1 would ignore them
     settings = Settings.from_environment()
     logs.configure_supervisor(settings.log_level, settings.log_format)
+    for line in unused():
+        logger.warning("%s", line)
     paths = MLPaths.from_environment()
     folder = paths.model.resolve()
     check_port(settings.port)
@@ -156,17 +174,7 @@ def run() -> int:
     what, verified = _describe(settings, folder, script.path if script else None)
     _name_what_is_not_used(settings, folder, paths.code, script)
     foreign = script is not None or (not settings.multi_model and runs_torchscript(folder))
-    plugin = server.find_plugin()
-    if plugin is None:
-        if settings.multi_model:
-            raise UserError(
-                "multi-model endpoints need the plug-in for multi-model-server; use the image or install a JDK"
-            )
-        if settings.port > server.HIGHEST_PORT_WITHOUT_PLUGIN:
-            raise UserError(
-                f"multi-model-server alone takes ports up to {server.HIGHEST_PORT_WITHOUT_PLUGIN}; install a JDK"
-            )
-        logger.warning("no javac, so no plug-in: /ping, batches, draining and 413 are multi-model-server's own")
+    plugin = _find_plugin(settings)
     state = Path(tempfile.mkdtemp(prefix="fastai-serving-"))
     supervisor = None
     try:
