@@ -89,9 +89,6 @@ class ScriptModel:
         """Raises RequestError, MemoryError, and what is our own fault."""
         hooks, default = self.hooks, self.settings.default_accept
         accept = request.accept if request.accept.strip() not in ("", "*/*") else default
-        if not (accept.isascii() and accept.isprintable()):
-            # A script would give it back as its content type, which no header can hold.
-            raise RequestError(406, "not_acceptable", "Accept must be printable ASCII")
         if hooks.transform_fn:
             body = body_for_script(request.body, request.content_type)
             result = self._run(request, hooks.transform_fn, self.model, body, request.content_type, accept)

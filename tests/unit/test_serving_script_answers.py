@@ -147,6 +147,8 @@ def test_the_default_stands_for_an_accept_that_names_nothing():
         (('{"a": "NaN"}', "application/json"), "", "application/json", b'{"a": "NaN"}'),
         ((1.0, 2.0), "", "application/json", b"[1.0, 2.0]"),
         (("[1]", "application/json, */*"), "application/json, */*", "application/json", b"[1]"),
+        (("a", "Text/X; a=b"), "Text/X; a=b", "Text/X; a=b", b"a"),
+        (("a", "text/html;q=0.9, text/x"), "text/html;q=0.9, text/x", "text/x", b"a"),
         (("a", "text/*"), "text/*", "text/plain; charset=utf-8", b"a"),
     ],
 )
