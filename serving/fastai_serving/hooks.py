@@ -32,6 +32,8 @@ _PARAMETERS = {
     "transform_fn": 4,
 }
 CONTEXT = "context"
+#: Of a generator's answer.
+MAX_PIECES = 1_000_000
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 #: One for the process: what a script opens in one of its coroutines must be of use in the next.
 _loop: asyncio.AbstractEventLoop | None = None
@@ -56,14 +58,23 @@ def _finished(result: Any) -> Any:
 
 
 def collected(pieces: Any) -> list[Any]:
-    """What a generator, or an asynchronous one, gives."""
-    if not hasattr(pieces, "__aiter__"):
-        return list(pieces)
+    """What a generator, or an asynchronous one, gives. Raises ValueError for one that has no end."""
+    result: list[Any] = []
 
-    async def collect() -> list[Any]:
-        return [piece async for piece in pieces]
+    def take(piece: Any) -> None:
+        if len(result) == MAX_PIECES:
+            raise ValueError(f"a generator gave more than {MAX_PIECES:,} pieces")
+        result.append(piece)
 
-    result: list[Any] = _finished(collect())
+    async def collect() -> None:
+        async for piece in pieces:
+            take(piece)
+
+    if hasattr(pieces, "__aiter__"):
+        _finished(collect())
+    else:
+        for piece in pieces:
+            take(piece)
     return result
 
 

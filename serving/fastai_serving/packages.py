@@ -28,6 +28,11 @@ _CODE_ARTIFACT = re.compile(r"arn:[^:]+:codeartifact:([^:]+):([^:]+):repository/
 #: With torch they are gigabytes and minutes; the training image has them.
 _FOR_THE_TRAINING_IMAGE = frozenset({"fastai", "timm", "torch", "torchaudio", "torchvision"})
 _REPOSITORY = re.compile(r"/(fastai|timm|pytorch-image-models|torchvision)(\.git)?(@|#|$)")
+_NO_NETWORK = re.compile(r"NewConnectionError|NameResolutionError|ConnectTimeout|Network is unreachable")
+_NO_NETWORK_HINT = (
+    "; the package index can't be reached from this container: give it network, or put the wheels beside "
+    "requirements.txt (./name.whl)"
+)
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 
@@ -103,7 +108,8 @@ def install(path: Path, target: Path) -> Path | None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=path.parent, env=environment)
     if done.returncode != 0:
         reason = " ".join(line.strip() for line in done.stderr.splitlines()[-3:])
-        raise UserError(f"can't install {path}: {_CREDENTIALS.sub('', reason)[-1000:]}")
+        hint = _NO_NETWORK_HINT if _NO_NETWORK.search(done.stderr) else ""
+        raise UserError(f"can't install {path}: {_CREDENTIALS.sub('', reason)[-1000:]}{hint}")
     return _folder_of_modules(target)
 
 

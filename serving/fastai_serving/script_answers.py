@@ -29,7 +29,7 @@ _CSV_TYPE = "text/csv; charset=utf-8"
 #: A text of more characters is taken for JSON by its first.
 _MAX_CHECKED = 1 << 20
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/(\*|[a-z0-9!#$&^_.+-]+)")
-_HEADER = re.compile(r"[\x20-\x7e]{1,256}")
+_HEADER = re.compile(r"[\x20-\x7e]{1,1024}")
 _NOT_JSON_WORDS = re.compile(rb"NaN|Infinity")
 
 
@@ -172,9 +172,14 @@ def accepted(accept: str, default: str) -> list[str]:
     return [*kinds[:place], *accepted(default, ""), *kinds[place:]]
 
 
+def _names_one_type(accept: str) -> bool:
+    kind = accept.partition(";")[0].strip().lower()
+    return bool(_HEADER.fullmatch(accept) and _TYPE.fullmatch(kind)) and "," not in accept and "*" not in accept
+
+
 def _one_type(accept: str, default: str) -> str:
     """The type that a body is of which nobody says it: the client's first that names one."""
-    named = [kind for kind in accepted(accept, default) if "*" not in kind]
+    named = [kind for kind in accepted(accept, default) if not kind.endswith("*")]
     return named[0] if named else JSON
 
 
@@ -246,8 +251,12 @@ def answer_from_body(result: Any, accept: str, default: str = JSON) -> Answer:
     kind = None
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], str | None):
         result, kind = result
+    if kind == accept and not _names_one_type(accept):
+        kind = None  # scripts often give the client's Accept back as it is, which may be anything but a type
     if kind is not None and not _HEADER.fullmatch(kind):
         raise _refused("the script's content type is none: it must be printable ASCII on one line")
+    if result is None:
+        raise _refused("the script returned no body (None); return one from output_fn or transform_fn")
     result = _joined(result)
     if isinstance(result, memoryview | bytearray):
         result = bytes(result)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from fastai_container.errors import ModelFolderError
 from fastai_container.model_folder import MANIFEST, read_model
 from fastai_container.pictures import center_square
 from fastai_serving import torch_models
@@ -69,11 +71,10 @@ class ScriptModel:
         self.builtin = Builtin(model, self.settings) if isinstance(model, Predictor) else None
         self.module: torch_models.TorchModule | None = None
         self.is_learner = torch_models.is_learner(model)
-        self.side = None
-        if self.builtin:
-            self.side = model.model.image_size
-        elif not self.is_learner and (self.folder / MANIFEST).is_file():
-            self.side = read_model(self.folder).image_size
+        self.side = model.model.image_size if self.builtin else None
+        if not self.builtin and not self.is_learner:
+            with contextlib.suppress(ModelFolderError):  # none of ours: others call a file model.json too
+                self.side = read_model(self.folder).image_size
         if hooks.predict_fn or hooks.transform_fn or self.builtin or self.is_learner:
             return
         if not callable(model):

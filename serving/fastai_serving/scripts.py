@@ -16,10 +16,13 @@ from sagemaker_inference import parameters
 
 from fastai_container.errors import UserError, unreadable
 from fastai_serving import code_archive, packages
+from fastai_serving.settings import CREDENTIALS_ENV
 
 DEFAULT_PROGRAM = "inference.py"
 SUBMIT_DIRECTORY_ENV = "SAGEMAKER_SUBMIT_DIRECTORY"
 REQUIREMENTS = "requirements.txt"
+#: What the SDK says of a script in model.tar.gz.
+_IN_THE_MODEL = ("/opt/ml/model/code", "file:///opt/ml/model/code")
 #: How the supervisor tells a worker which script to run ("" for none; not at all on a multi-model endpoint), and where
 #: the packages are that it asked for.
 SCRIPT_ENV = "FASTAI_SAGEMAKER_SCRIPT"
@@ -109,6 +112,24 @@ def unused(folder: Path, code: Path | None = None) -> list[str]:
         for name in _modules(folder)
         if name == DEFAULT_PROGRAM
     ]
+    return told
+
+
+def not_for_many(environment: Mapping[str, str], *, kept: bool) -> list[str]:
+    """What to tell about variables that a multi-model endpoint's models don't get: each brings its own script.
+
+    ``kept``: whether the workers see credentials, and where pip is to look.
+    """
+    told = []
+    submitted = environment.get(SUBMIT_DIRECTORY_ENV, "").strip()
+    if submitted and submitted not in _IN_THE_MODEL:
+        told.append(f"{SUBMIT_DIRECTORY_ENV}={submitted} is not used here: a script of many is in its model's code/")
+    if not kept:
+        told += [
+            f"{name} is not given to the models' own {REQUIREMENTS}: the workers of all models would see it; "
+            f"set {CREDENTIALS_ENV}=true if they may"
+            for name in sorted(packages.INDEX_ENV & environment.keys())
+        ]
     return told
 
 

@@ -19,8 +19,8 @@ from types import FrameType
 from fastai_container.errors import UserError
 from fastai_container.model_folder import files_to_run, load_model, read_model, seal
 from fastai_container.paths import MLPaths
-from fastai_serving import logs, packages, scripts, server
-from fastai_serving.settings import CREDENTIALS_ENV, SEAL_ENV, Settings, unused
+from fastai_serving import logs, scripts, server
+from fastai_serving.settings import SEAL_ENV, Settings, unused
 from fastai_serving.torch_models import runs_torchscript
 
 logger = logging.getLogger("supervisor")
@@ -128,6 +128,33 @@ def _describe(settings: Settings, folder: Path, script: Path | None) -> tuple[st
     return f"{model.arch} ({len(model.vocab)} classes) from {folder}", sealed
 
 
+def _name_what_is_not_used(settings: Settings, folder: Path, code: Path, script: scripts.Script | None) -> None:
+    """Write into the log which scripts, and variables for scripts, have no effect."""
+    told = []
+    if settings.multi_model:
+        told = scripts.not_for_many(os.environ, kept=settings.worker_credentials is True)
+    elif script is None:
+        told = scripts.unused(folder, code)
+    for sentence in told:
+        logger.warning("%s", sentence)
+
+
+def _find_plugin(settings: Settings) -> Path | None:
+    """The plug-in; None where there is none and nothing asks for it. Raises UserError where something does."""
+    plugin = server.find_plugin()
+    if plugin is None:
+        if settings.multi_model:
+            raise UserError(
+                "multi-model endpoints need the plug-in for multi-model-server; use the image or install a JDK"
+            )
+        if settings.port > server.HIGHEST_PORT_WITHOUT_PLUGIN:
+            raise UserError(
+                f"multi-model-server alone takes ports up to {server.HIGHEST_PORT_WITHOUT_PLUGIN}; install a JDK"
+            )
+        logger.warning("no javac, so no plug-in: /ping, batches, draining and 413 are multi-model-server's own")
+    return plugin
+
+
 def run() -> int:
     """Serve /opt/ml/model until SIGTERM; returns the container's exit code.
 
@@ -145,27 +172,9 @@ def run() -> int:
     check_port(settings.port)
     script = None if settings.multi_model else scripts.find(folder, paths.code)
     what, verified = _describe(settings, folder, script.path if script else None)
-    if script is None and not settings.multi_model:
-        for sentence in scripts.unused(folder, paths.code):
-            logger.warning("%s", sentence)
-    if settings.multi_model and settings.worker_credentials is None:
-        for name in sorted(packages.INDEX_ENV & os.environ.keys()):
-            logger.warning(
-                "%s is not given to the models' own requirements.txt on a multi-model endpoint, whose workers would "
-                "all see it; set %s=true if they may", name, CREDENTIALS_ENV,
-            )  # fmt: skip
+    _name_what_is_not_used(settings, folder, paths.code, script)
     foreign = script is not None or (not settings.multi_model and runs_torchscript(folder))
-    plugin = server.find_plugin()
-    if plugin is None:
-        if settings.multi_model:
-            raise UserError(
-                "multi-model endpoints need the plug-in for multi-model-server; use the image or install a JDK"
-            )
-        if settings.port > server.HIGHEST_PORT_WITHOUT_PLUGIN:
-            raise UserError(
-                f"multi-model-server alone takes ports up to {server.HIGHEST_PORT_WITHOUT_PLUGIN}; install a JDK"
-            )
-        logger.warning("no javac, so no plug-in: /ping, batches, draining and 413 are multi-model-server's own")
+    plugin = _find_plugin(settings)
     state = Path(tempfile.mkdtemp(prefix="fastai-serving-"))
     supervisor = None
     try:

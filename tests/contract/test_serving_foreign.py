@@ -150,6 +150,9 @@ def test_bodies_and_another_release_of_a_package(start_endpoint, folder: Path):
     assert answer(b"bare", Accept="text/html, */*") == (b"cat", "text/html")
     assert answer(b"[1]", Accept="application/json, text/plain, */*") == (b"[1]", "application/json")
     assert answer(b"{]") == (b"{]", "application/octet-stream")
+    headers = {"Content-Type": "application/octet-stream", "Accept": b"application/json;\xe9"}
+    strange = requests.post(f"{endpoint.url}/invocations", data=b"bare", headers=headers, timeout=60)
+    assert (strange.status_code, strange.headers["content-type"]) == (200, "text/plain; charset=utf-8")
     assert "content type" in error(endpoint.invoke(b"split", "application/octet-stream"), 500)
     assert "NaN" in error(endpoint.invoke(b"[NaN]", "application/octet-stream"), 500)
 
@@ -257,6 +260,8 @@ def test_the_scripts_of_a_multi_model_endpoint(start_endpoint, pets_job: Job, pe
     (root / "needy" / "model" / "code" / "requirements.txt").write_text("torch\n")
     (root / "named" / "model" / "code" / "inference.py").write_text("raise SystemExit('the wrong one')\n")
     shutil.copytree(pets_job.model, root / "ours" / "model", copy_function=os.link)
+    (root / "ours" / "model" / "code").mkdir()
+    (root / "ours" / "model" / "code" / "predictor.py").write_text("raise SystemExit('nobody asked')\n")
     root.chmod(0o755)
     endpoint = start_endpoint(
         None,
@@ -277,6 +282,7 @@ def test_the_scripts_of_a_multi_model_endpoint(start_endpoint, pets_job: Job, pe
     assert ask("named", b"[1]", "application/json") == "mine:named"
     assert ask("default", b"[1]", "application/json") == "mine:default"
     assert ask("ours", (pets / "Bengal_101.jpg").read_bytes(), "image/jpeg")["class"] == "Bengal"
+    assert "code/predictor.py is not used: nothing names it" in endpoint.log()
     assert "asks for torch, which the serving image has not" in load("needy").text
     assert "nothing names code/x.py" in load("other").text
     # What was installed serves the model's next load.

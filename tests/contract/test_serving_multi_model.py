@@ -200,7 +200,7 @@ def test_what_a_model_has_taken_is_answered_before_it_goes(multi: Endpoint, pets
 def test_models_with_scripts_of_their_own(multi: Endpoint, pets: Path):
     assert load(multi, "scripted").status_code == 200
     assert load(multi, "m04").status_code == 200
-    assert invoke(multi, "scripted", b"abc").text == "ABC"
+    assert invoke(multi, "scripted", b"abc").json() == "ABC"
     assert invoke(multi, "m04", (pets / "Bengal_101.jpg").read_bytes()).json()["class"] == "Bengal"
     refused = load(multi, "rude")
     assert (refused.status_code, refused.json()["error"]["code"]) == (500, "load_failed")

@@ -49,6 +49,17 @@ def test_pip_is_not_asked_for_what_is_there(tmp_path: Path, pip):
     assert Path(pip[0][-1]).read_text().splitlines() == ["-c satisfied.txt", "missing-one"]
 
 
+def test_an_index_that_cannot_be_reached(tmp_path: Path, monkeypatch):
+    def run(command, **_):
+        said = "WARNING: Retrying after NameResolutionError\nERROR: No matching distribution found for x\n"
+        return subprocess.CompletedProcess(command, 1, "", said)
+
+    monkeypatch.setattr(packages, "_overlay", lambda target: "python")
+    monkeypatch.setattr(packages.subprocess, "run", run)
+    with pytest.raises(UserError, match="No matching distribution found for x; the package index can't be reached"):
+        packages.install(write(tmp_path, "missing-one"), tmp_path / "target")
+
+
 def test_what_pip_says_is_one_line_without_credentials(tmp_path: Path, pip):
     with pytest.raises(UserError, match=r"can't install .*requirements.txt: .*broken") as caught:
         packages.install(write(tmp_path, "broken"), tmp_path / "target")

@@ -146,6 +146,10 @@ def test_the_default_stands_for_an_accept_that_names_nothing():
         ([1, 2], "text/csv", "text/csv; charset=utf-8", b"1\n2\n"),
         (('{"a": "NaN"}', "application/json"), "", "application/json", b'{"a": "NaN"}'),
         ((1.0, 2.0), "", "application/json", b"[1.0, 2.0]"),
+        (("[1]", "application/json, */*"), "application/json, */*", "application/json", b"[1]"),
+        (("a", "Text/X; a=b"), "Text/X; a=b", "Text/X; a=b", b"a"),
+        (("a", "text/html;q=0.9, text/x"), "text/html;q=0.9, text/x", "text/x", b"a"),
+        (("a", "text/*"), "text/*", "text/plain; charset=utf-8", b"a"),
     ],
 )
 def test_bodies_keep_their_content_type(result, accept: str, kind: str, body: bytes):
@@ -161,9 +165,11 @@ def test_bodies_keep_their_content_type(result, accept: str, kind: str, body: by
         b'{"a": -Infinity}',
         ("x", "text/plain\r\nX-Evil: 1"),
         ("x", "tëxt/plain"),
-        ("x", "a" * 1000),
+        ("x", "a" * 5000),
         ("x", ""),
         "\ud800",
+        None,
+        (None, "text/plain"),
     ],
 )
 def test_bodies_that_cannot_be_sent(result):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fastai_container.errors import UserError
 from fastai_container.model_folder import Model
-from fastai_serving import builtin, script_model
+from fastai_serving import builtin, hooks, script_model
 from fastai_serving.answers import Answer
 from fastai_serving.hooks import load_hooks
 from fastai_serving.service import Request, Service
@@ -85,9 +85,16 @@ def test_model_fn_alone_takes_arrays_and_answers_arrays(serve):
 def test_a_picture_without_a_model_of_ours_is_its_pixels(serve):
     ask = serve("def model_fn(d): 0\ndef predict_fn(data, model): return [str(data.dtype), *data.shape]")
     assert content(ask(png(), "image/png")) == ["uint8", 10, 20, 3]
+    assert content(ask(png(), "application/octet-stream")) == ["uint8", 10, 20, 3]
     assert content(ask(b"[1]")) == ["int64", 1]
     assert refused(ask(b"junk", "image/png"), 400).startswith("not_an_image")
     assert "an array" in refused(ask(b"x", "text/plain"), 415)
+
+
+def test_a_model_json_that_is_somebody_elses(serve, tmp_path: Path):
+    (tmp_path / "model.json").write_text('{"learner": {"gradient_booster": {}}}')
+    ask = serve("def model_fn(d): return open(d + '/model.json').read()\ndef predict_fn(data, m): return m[:11]")
+    assert content(ask(png(), "image/png")) == '{"learner":'
 
 
 @pytest.mark.usefixtures("ours")
@@ -132,6 +139,20 @@ def test_what_ends_a_program_does_not_end_the_worker(serve, caplog, stop: str, w
 def test_a_generator_that_fails_while_it_is_read(serve):
     ask = serve("def model_fn(d): 0\ndef predict_fn(data, m):\n    yield 1\n    raise RuntimeError('at row 2')\n")
     assert refused(ask(b"[1]"), 500) == "script_error: at row 2"
+
+
+def test_a_generator_without_an_end(serve, monkeypatch):
+    monkeypatch.setattr(hooks, "MAX_PIECES", 1000)
+    ask = serve("import itertools\ndef model_fn(d): 0\ndef predict_fn(data, m): return itertools.count()\n")
+    assert refused(ask(b"[1]"), 500) == "script_error: a generator gave more than 1,000 pieces"
+
+
+def test_an_accept_that_no_header_can_hold(serve):
+    ask = serve("def model_fn(d): return 0\ndef transform_fn(m, data, kind, accept): return b'x', accept\n")
+    assert ask(b"x", accept="text/plain").content_type == "text/plain"
+    for accept in ("application/json;\xe9", "a\r\nX-Evil: 1", "a/b\0", "text/html, */*;q=0.1"):
+        kind = ask(b"x", accept=accept).content_type
+        assert kind == ("text/html" if accept.startswith("text/html") else "application/octet-stream")
 
 
 def test_nan_is_refused_and_said_in_the_log(serve, caplog):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fastai_container.errors import UserError
-from fastai_serving.scripts import SCRIPT_ENV, Script, find, find_of_model, prepare, unused
+from fastai_serving.scripts import SCRIPT_ENV, Script, find, find_of_model, not_for_many, prepare, unused
 
 
 @pytest.fixture
@@ -89,6 +89,16 @@ def test_scripts_that_nobody_runs_are_named(folder: Path, tmp_path: Path):
     assert "SAGEMAKER_PROGRAM=predictor.py" in told[0]
     assert "serve.py is not used" in told[1]
     assert f"put scripts into {folder}/code" in told[2]
+
+
+def test_variables_that_many_models_do_not_get():
+    told = not_for_many({"SAGEMAKER_SUBMIT_DIRECTORY": "s3://b/c", "PIP_INDEX_URL": "https://u:secret@x"}, kept=False)
+    assert len(told) == 2
+    assert "s3://b/c is not used" in told[0]
+    assert "PIP_INDEX_URL is not given" in told[1]
+    assert "secret" not in told[1]
+    always = {"SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code", "PIP_INDEX_URL": "x"}
+    assert not_for_many(always, kept=True) == []
 
 
 def test_no_script_is_said_to_the_workers(tmp_path: Path):
