@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fastai_container.errors import UserError
+from fastai_container.errors import UserError, unreadable
 from fastai_serving import logs, packages, scripts
 from fastai_serving.answers import INTERNAL, MAX_MESSAGE, Answer, error_answer
 from fastai_serving.hooks import load_hooks
@@ -82,6 +82,8 @@ def _report(name: str, error: BaseException) -> None:
     """Leave the reason where the supervisor (one model) or the plug-in (many) looks for it."""
     if isinstance(error, UserError):
         reason = str(error)
+    elif isinstance(error, PermissionError) and error.filename is not None and not os.access(error.filename, os.R_OK):
+        reason = unreadable(str(error.filename))
     else:
         try:
             told = str(error)

@@ -72,7 +72,7 @@ class ScriptModel:
         self.side = None
         if self.builtin:
             self.side = model.model.image_size
-        elif not self.is_learner and (self.folder / MANIFEST).is_file():
+        elif not (self.is_learner or hooks.input_fn or hooks.transform_fn) and (self.folder / MANIFEST).is_file():
             self.side = read_model(self.folder).image_size
         if hooks.predict_fn or hooks.transform_fn or self.builtin or self.is_learner:
             return

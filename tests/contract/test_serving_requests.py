@@ -226,6 +226,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "nested": (lambda folder: (folder / "model.json").write_text("[" * 100_000), "nested too deeply"),
     "facts": (lambda folder: rewrite(folder, files={"a": 5}), "size (bytes) and sha256 of 'a'"),
     "closed": (lambda folder: (folder / "openvino").chmod(0o700), "can't be read by user 10001"),
+    "root": (lambda folder: folder.chmod(0o700), "can't be read by user 10001"),
     "private": (lambda folder: (folder / "model.json").chmod(0o600), "can't be read by user 10001"),
 }
 
