@@ -223,7 +223,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         "37 outputs but model.json names 40 classes",
     ),
     "squish": (lambda folder: rewrite(folder, resize="squish"), "resize is 'squish'"),
-    "nested": (lambda folder: (folder / "model.json").write_text("[" * 100_000), "nested too deeply"),
+    "nested": (lambda folder: (folder / "model.json").write_text("[" * 100_000), "nested deeper"),
     "facts": (lambda folder: rewrite(folder, files={"a": 5}), "size (bytes) and sha256 of 'a'"),
     "closed": (lambda folder: (folder / "openvino").chmod(0o700), "can't be read by user 10001"),
     "root": (lambda folder: folder.chmod(0o700), "can't be read by user 10001"),
