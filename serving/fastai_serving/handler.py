@@ -39,10 +39,8 @@ _service: Service | None = None
 
 def _body(parameters: Mapping[str, Any]) -> bytes:
     """The request's body; without the plug-in a form arrives as its fields."""
-    for name in ("body", "data"):
-        if name in parameters:
-            return bytes(parameters[name])
-    return bytes(next(iter(parameters.values()), b""))
+    found = next((parameters[name] for name in ("body", "data", *parameters) if name in parameters), b"")
+    return found.encode() if isinstance(found, str) else bytes(found)
 
 
 def _clean_path(folder: Path) -> None:
