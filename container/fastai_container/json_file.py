@@ -18,11 +18,11 @@ MAX_DEPTH = 64
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice[:60]!r} is given twice in one object")
+    result = {}
+    for name, value in pairs:
+        if name in result:
+            raise ValueError(f"{name[:60]!r} is given twice in one object")
+        result[name] = value
     return result
 
 

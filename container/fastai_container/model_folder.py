@@ -31,6 +31,7 @@ from typing import Any
 
 from fastai_container import foreign
 from fastai_container.errors import ModelFolderError, unreadable
+from fastai_container.json_file import JsonError, parse_json
 
 FORMAT_VERSION = 1
 MANIFEST = "model.json"
@@ -162,11 +163,9 @@ def _parse(manifest: Path) -> dict[str, Any]:
     if size > MAX_MANIFEST:
         raise ModelFolderError(f"{manifest} has {size:,} bytes, more than any that training writes; {again}")
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8-sig"))
-    except RecursionError:
-        raise ModelFolderError(f"{manifest} is nested too deeply to be read; {again}") from None
-    except ValueError as error:  # not UTF-8, not JSON
-        raise ModelFolderError(f"{manifest} can't be read as JSON ({str(error)[:200]}); {again}") from None
+        content = parse_json(manifest.read_bytes(), manifest, unique=True)
+    except JsonError as error:
+        raise ModelFolderError(f"{error}; {again}") from None
     if not isinstance(content, dict):
         raise ModelFolderError(f"{manifest} holds no JSON object; {again}")
     return content

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fastai_container.errors import UserError
+from fastai_container.errors import UserError, unreadable
 from fastai_serving import logs, packages, scripts
 from fastai_serving.answers import INTERNAL, MAX_MESSAGE, Answer, error_answer
 from fastai_serving.hooks import load_hooks
@@ -39,10 +39,8 @@ _service: Service | None = None
 
 def _body(parameters: Mapping[str, Any]) -> bytes:
     """The request's body; without the plug-in a form arrives as its fields."""
-    for name in ("body", "data"):
-        if name in parameters:
-            return bytes(parameters[name])
-    return bytes(next(iter(parameters.values()), b""))
+    found = next((parameters[name] for name in ("body", "data", *parameters) if name in parameters), b"")
+    return found.encode() if isinstance(found, str) else bytes(found)
 
 
 def _clean_path(folder: Path) -> None:
@@ -82,6 +80,8 @@ def _report(name: str, error: BaseException) -> None:
     """Leave the reason where the supervisor (one model) or the plug-in (many) looks for it."""
     if isinstance(error, UserError):
         reason = str(error)
+    elif isinstance(error, PermissionError) and error.filename is not None and not os.access(error.filename, os.R_OK):
+        reason = unreadable(str(error.filename))
     else:
         try:
             told = str(error)

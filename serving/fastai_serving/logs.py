@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from contextvars import ContextVar
 from datetime import datetime, timezone
@@ -28,8 +29,12 @@ def _bounded(text: str) -> str:
     return text if left_out <= 0 else f"{text[:_HEAD]} … {left_out:,} characters … {text[-_TAIL:]}"
 
 
+#: Ends of lines, and what a terminal would obey: a client's or a script's words must not forge a line.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 def _one_line(text: str) -> str:
-    return text.replace("\r", "\\r").replace("\n", "\\n")
+    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 class _Formatter(logging.Formatter):

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from fastai_serving.answers import CSV, JSON, JSON_LINES, MAX_MESSAGE, Answer, RequestError, media_type
+from fastai_serving.answers import CSV, JSON, JSON_LINES, MAX_MESSAGE, Answer, RequestError
 from fastai_serving.decoders import NPY
 from fastai_serving.hints import hint
 from fastai_serving.hooks import collected
+from fastai_serving.media_types import items, media_type, quality
 
 TEXT, BYTES = "text/plain; charset=utf-8", "application/octet-stream"
 #: The order in which a wildcard takes them; the second names are only asked for.
@@ -157,14 +158,11 @@ def _encoded(value: Any, kind: str) -> Answer | None:
 def accepted(accept: str, default: str) -> list[str]:
     """The media types of an Accept header, the most wanted first; ``default`` stands for an empty one and for */*."""
     ranges = []
-    for part in (accept if accept.strip() else default).split(","):
+    for part in items(accept if accept.strip() else default, ","):
         kind, parameters = media_type(part)
-        try:
-            quality = float(parameters.get("q", "1"))
-        except ValueError:
-            quality = 0.0
-        if quality > 0 and (_TYPE.fullmatch(kind) or kind in ("*", "*/*")):
-            ranges.append((quality, kind))
+        weight = quality(parameters)
+        if weight > 0 and (_TYPE.fullmatch(kind) or kind in ("*", "*/*")):
+            ranges.append((weight, kind))
     kinds = [kind for _, kind in sorted(ranges, key=lambda item: -item[0])]
     if not default or not any(kind in ("*", "*/*") for kind in kinds):
         return kinds

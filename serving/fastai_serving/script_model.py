@@ -72,7 +72,7 @@ class ScriptModel:
         self.module: torch_models.TorchModule | None = None
         self.is_learner = torch_models.is_learner(model)
         self.side = model.model.image_size if self.builtin else None
-        if not self.builtin and not self.is_learner:
+        if not (self.builtin or self.is_learner or hooks.input_fn or hooks.transform_fn):
             with contextlib.suppress(ModelFolderError):  # none of ours: others call a file model.json too
                 self.side = read_model(self.folder).image_size
         if hooks.predict_fn or hooks.transform_fn or self.builtin or self.is_learner:

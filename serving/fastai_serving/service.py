@@ -37,6 +37,8 @@ class Service:
         context: Any = None,
     ) -> None:
         self.settings = settings
+        if hooks is None and not runs_torchscript(folder):
+            settings.check_for_builtin()
         self.script: ScriptModel | None = None
         self.builtin: Builtin | None = None
         if hooks is not None or runs_torchscript(folder):

@@ -17,6 +17,7 @@ from sagemaker_inference import parameters
 from fastai_container.errors import UserError
 from fastai_container.resources import MAX_PIXELS, cpu_count, gpu_count, memory_limit_bytes
 from fastai_serving.answers import JSON, RequestError, choose_format, echo
+from fastai_serving.media_types import content_type_for, printable
 
 MB = 1024 * 1024
 DEFAULT_PORT = 8080
@@ -246,12 +247,12 @@ class WorkerSettings:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> WorkerSettings:
         """Raises SettingError."""
         accept = environment.get(parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV, "").strip() or JSON
-        try:
-            choose_format(accept)
-        except RequestError as error:
+        # A script may answer in types that we don't.
+        if not printable(accept) or (content_type_for(accept) is None and "*" not in accept):
             raise SettingError(
-                f"the environment variable {parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV}: {error}"
-            ) from None
+                f"the environment variable {parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV}={echo(accept)} names no media "
+                f"type; {JSON} is one"
+            )
         return cls(
             threads=_integer(environment, THREADS_ENV, 1, 1, 1024),
             default_accept=accept,
@@ -260,3 +261,12 @@ class WorkerSettings:
             cores=cpu_count(),
             max_answer_bytes=max_answer_bytes(environment),
         )
+
+    def check_for_builtin(self) -> None:
+        """Raises SettingError for a default that our own answers don't have."""
+        try:
+            choose_format(self.default_accept)
+        except RequestError as error:
+            raise SettingError(
+                f"the environment variable {parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV}: {error}"
+            ) from None

@@ -20,7 +20,7 @@ from fastai_container.errors import UserError
 from fastai_container.model_folder import files_to_run, load_model, read_model, seal
 from fastai_container.paths import MLPaths
 from fastai_serving import logs, scripts, server
-from fastai_serving.settings import SEAL_ENV, Settings, unused
+from fastai_serving.settings import SEAL_ENV, Settings, WorkerSettings, unused
 from fastai_serving.torch_models import runs_torchscript
 
 logger = logging.getLogger("supervisor")
@@ -123,6 +123,7 @@ def _describe(settings: Settings, folder: Path, script: Path | None) -> tuple[st
         return f"the script {script} with the model in {folder}", ""
     if runs_torchscript(folder):
         return f"the TorchScript program in {folder}", ""
+    WorkerSettings.from_environment().check_for_builtin()
     sealed = seal(folder, read_model(folder))  # before they are verified: a later change must not be taken for that
     model = load_model(folder, () if settings.gpus else files_to_run(gpu=False))
     return f"{model.arch} ({len(model.vocab)} classes) from {folder}", sealed

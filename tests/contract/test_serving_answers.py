@@ -88,9 +88,9 @@ def test_a_pickled_array_is_not_loaded(endpoint: Endpoint):
         ("*/*", "application/json"),
         ("APPLICATION/JSON", "application/json"),
         ("text/html, application/jsonlines;q=0.8, */*;q=0.1", "application/jsonlines"),
-        ("text/csv", "text/csv"),
+        ("text/csv", "text/csv; charset=utf-8"),
         ("image/*", "image/png"),
-        ("application/json;q=0, text/csv;q=0.1", "text/csv"),
+        ("application/json;q=0, text/csv;q=0.1", "text/csv; charset=utf-8"),
     ],
 )
 def test_accept(endpoint: Endpoint, bengal: bytes, accept: str, kind: str):

@@ -308,7 +308,7 @@ def test_settings_are_honoured(start_endpoint, pets_job: Job, pets: Path):
     }
     endpoint = start_endpoint(pets_job.model, environment=environment)
     response = endpoint.invoke((pets / "Bengal_101.jpg").read_bytes(), X_Amzn_RequestId="abc-1")
-    assert response.headers["content-type"] == "text/csv"
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
     assert response.headers["x-request-id"] == "abc-1"
     assert endpoint.invoke(b"x" * 1_100_000).status_code == 413
     found = processes(endpoint)

@@ -191,13 +191,14 @@ def test_training_takes_no_size_that_serving_refuses():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[" * 100_000, "nested too deeply"),
-        ('{"format_version": 1, "vocab": ' + "[" * 50_000 + "]" * 50_000 + "}", "nested too deeply"),
+        ("[" * 100_000, "nested deeper than 64 levels; the model is damaged"),
+        ('{"format_version": 1, "vocab": ' + "[" * 50_000 + "]" * 50_000 + "}", "nested deeper"),
+        ('{"format_version": 1, "vocab": ["a", "b"], "vocab": ["b", "a"]}', "'vocab' is given twice"),
         ("null", "no JSON object"),
         ('"model"', "no JSON object"),
-        ('{"format_version": ' + "9" * 5000 + "}", "can't be read as JSON"),
-        ("\xff", "can't be read as JSON"),
-        ("", "can't be read as JSON"),
+        ('{"format_version": ' + "9" * 5000 + "}", "not valid JSON"),
+        ("\xff", "not valid JSON"),
+        ("", "not valid JSON"),
     ],
 )
 def test_documents_that_are_no_model(tmp_path, text, words):

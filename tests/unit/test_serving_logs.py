@@ -33,6 +33,14 @@ def test_an_exception_of_any_kind_is_one_line_of_bounded_length(formatter, error
     assert len(line) < 12_000
 
 
+def test_no_word_of_a_script_forges_a_line_or_is_obeyed_by_a_terminal():
+    forged = "a\r\n2026-01-01 INFO forged\x1b[2Ja\x00\x07\x85\u2028\x7fé字"
+    for formatter in (PlainFormatter(), WorkerFormatter()):
+        line = formatter.format(record(ValueError("x"), forged))
+        assert r"a\r\n2026-01-01 INFO forged\x1b[2Ja\x00\x07\x85\u2028\x7fé字" in line
+        assert line.isprintable()
+
+
 def test_a_long_text_keeps_beginning_and_end():
     line = json.loads(JsonFormatter().format(record(ValueError("short"), "begin" + "x" * 100_000 + "end")))["message"]
     assert line.startswith("beginxxx")

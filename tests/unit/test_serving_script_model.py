@@ -124,6 +124,15 @@ def test_output_fn_may_answer_what_we_cannot(serve):
     assert (answer.body, answer.content_type) == (b"<b>1</b>", "text/html")
 
 
+@pytest.mark.parametrize("reads", ["def input_fn(d, t): return d", "def transform_fn(m, d, t, a): return 'b'"])
+def test_a_model_json_of_another_making_is_nobodys_affair_where_ours_is_not_asked_for(
+    serve, tmp_path: Path, reads: str
+):
+    (tmp_path / "model.json").write_text('{"architectures": ["theirs"]}')
+    ask = serve(f"def model_fn(d): return lambda data: 'b'\n{reads}\n")
+    assert ask(b"a", "text/plain").status == 200
+
+
 @pytest.mark.parametrize("stop", ["sys.exit(3)", "raise KeyboardInterrupt", "raise GeneratorExit", "exit()"])
 @pytest.mark.parametrize("where", ["input_fn", "predict_fn", "output_fn", "transform_fn"])
 def test_what_ends_a_program_does_not_end_the_worker(serve, caplog, stop: str, where: str):

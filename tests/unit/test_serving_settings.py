@@ -45,7 +45,8 @@ def test_the_timeout_in_seconds_wins():
         ("SAGEMAKER_MODEL_SERVER_WORKERS", "-1"),
         ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "6.5"),
         ("SAGEMAKER_CONTAINER_LOG_LEVEL", "loud"),
-        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/html"),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "json"),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "a/b\r\nX-Evil: 1"),
         ("FASTAI_SAGEMAKER_LOG_FORMAT", "xml"),
         ("FASTAI_SAGEMAKER_MAX_PIXELS", "0"),
         ("SAGEMAKER_MODEL_SERVER_WORKERS", "٣"),
@@ -136,6 +137,14 @@ def test_how_large_an_answer_may_be():
     assert WorkerSettings.from_environment({}).max_answer_bytes == 64 * MB
     assert WorkerSettings.from_environment({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "100"}).max_answer_bytes == 100 * MB
     assert WorkerSettings.from_environment({"MMS_MAX_RESPONSE_SIZE": "1000"}).max_answer_bytes == 1000
+
+
+def test_a_default_answer_that_only_a_script_can_give_is_refused_without_one():
+    settings = WorkerSettings.from_environment({"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "application/x-npy"})
+    assert settings.default_accept == "application/x-npy"
+    with pytest.raises(SettingError, match="SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT: can't answer as 'application/x-npy'"):
+        settings.check_for_builtin()
+    WorkerSettings.from_environment({"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/csv"}).check_for_builtin()
 
 
 def test_log_level():

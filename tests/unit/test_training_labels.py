@@ -132,3 +132,13 @@ def test_names_that_say_nothing_are_refused(tmp_path):
         write_picture(tmp_path / f"IMG{number}.jpg", COLOURS["red"])
     with pytest.raises(DataError, match="can't tell the labels"):
         find_examples(tmp_path)
+
+
+def test_a_class_that_serving_would_refuse_fails_before_training(tmp_path):
+    for name in ("red", "blue"):
+        write_picture(tmp_path / f"{name}.jpg", COLOURS[name])
+    (tmp_path / "labels.csv").write_text(f"file,label\nred.jpg,red\nblue.jpg,{'b' * 5000}\n")
+    with pytest.raises(DataError, match=r"a name of 5,000 characters \('b+\.\.\.\); at most 1,000"):
+        find_examples(tmp_path)
+    (tmp_path / "labels.csv").write_text(f"file,label\nred.jpg,red\nblue.jpg,{'b' * 1000}\n")
+    assert len(find_examples(tmp_path).vocab) == 2

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastai_container.errors import UserError
+from fastai_container.model_folder import vocabulary_fault
 from fastai_container.pictures import SUFFIXES
 
 #: Pets-style names: everything before the last underscore and number, as in the seed's ``([^/]+)_\d+.jpg``.
@@ -211,4 +212,6 @@ def find_examples(root: Path, label_from: str = "auto", label_column: str = "") 
             f"labels from {examples.source} give {held} ({len(examples.skipped)} of {len(pictures)} pictures have "
             "none); at least two classes are needed: check the folder, or set label_from to names, folders or manifest"
         )
+    if fault := vocabulary_fault(examples.vocab):  # what serving would refuse, before anything is trained
+        raise DataError(f"labels from {examples.source} can't be classes: the vocabulary {fault}")
     return examples
