@@ -16,7 +16,7 @@ from fastai_container.model_folder import load_model
 from fastai_training.metrics import definitions
 from tests.contract.conftest import Job, start_training
 from tests.contract.test_bad_input import TINY, failed, picture, two_classes
-from tests.contract.test_training_job import wait_for_log
+from tests.contract.test_training_job import SCRIPT, reason, wait_for_log, write_code
 
 pytestmark = pytest.mark.engine
 
@@ -99,7 +99,7 @@ def test_a_folder_of_another_user_is_told_before_training(engine, sagemaker_fold
         (sagemaker_folder / folder).chmod(0o777)
     (sagemaker_folder / place).chmod(0o755)
     job = start_training(engine, sagemaker_folder, {"training": pictures}, TINY, user="10001:10001").wait(300)
-    failed(job, f"/opt/ml/{place}, where", "can't be written by user 10001 (Permission denied)")
+    failed(job, f"can't be written: /opt/ml/{place} belongs to user 0 (mode 755)", "runs as user 10001")
     assert "classes" not in job.log, "the data was read first"
 
 
@@ -144,3 +144,38 @@ def test_tables_are_utf8_and_run_nothing(strange):
     formulas = [text for text in cells if text.startswith(("=", "+", "@", "\t", "\r"))]
     assert formulas == []
     assert {"'=1+1", "'@SUM(1)_9.jpg"} <= cells
+
+
+#: A copy of pets.py that was changed for several labels a picture, and exports as it did: the network, one label each.
+SEVERAL_LABELS = """
+import os
+from pathlib import Path
+from fastai.vision.all import *
+from fastai_container.model_folder import Model
+from fastai_training.export import write_model_folder
+from fastai_training.labels import Example
+from fastai_training.models import IMAGENET_STATS, build_classifier
+
+files = get_image_files(os.environ["SM_CHANNEL_TRAINING"]).sorted()
+names = [[file.stem.split("_")[0], "any"] for file in files]
+data = ImageDataLoaders.from_lists(
+    ".", files, names, y_block=MultiCategoryBlock, item_tfms=Resize(32), bs=4, num_workers=0, seed=1,
+    batch_tfms=Normalize.from_stats(*IMAGENET_STATS),
+)
+network = build_classifier("resnet18", 3, pretrained=False, weights_channel=None, image_size=32)
+learner = Learner(data, network.model, loss_func=BCEWithLogitsLossFlat(), metrics=accuracy_multi)
+with learner.no_bar():
+    learner.fit_one_cycle(1)
+details = Model(network.arch, list(data.vocab), 32, *map(list, IMAGENET_STATS))
+items = [Example(file, label[0]) for file, label in zip(files, names)]
+write_model_folder(Path(os.environ["SM_MODEL_DIR"]), learner.model, details, items[::2], items[1::2], precision="fp32")
+"""
+
+
+def test_a_scripts_learner_of_several_labels_is_not_written(train, sagemaker_folder, pictures):
+    code = write_code(sagemaker_folder, train_py=SEVERAL_LABELS)
+    job = train(sagemaker_folder, {"training": pictures, "code": code}, SCRIPT)
+    assert job.exit_code == 1, job.log
+    assert "this learner's targets are several labels a picture (MultiCategoryBlock)" in reason(job)
+    assert "CategoryBlock" in reason(job)
+    assert list(job.model.iterdir()) == []

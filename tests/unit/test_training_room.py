@@ -39,7 +39,7 @@ def test_room_is_counted_for_each_volume(tmp_path, free):
 )
 def test_the_librarys_words_become_the_folder_and_its_need(tmp_path, free, error):
     free(0)
-    with pytest.raises(VolumeError, match=f"the disk is full: {tmp_path} needs about 50.0 MiB, 0.0 MiB free"):  # noqa: SIM117
+    with pytest.raises(VolumeError, match=f"the disk is full: {tmp_path} needs about 50 MiB, 0.0 MiB free"):  # noqa: SIM117
         with naming_full(tmp_path, needed=50 << 20):
             raise error
 
