@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import platform
+import random
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,17 @@ def portable_learner(model: torch.nn.Module, details: Model, example: Path) -> L
     return Learner(loaders, model, loss_func=CrossEntropyLossFlat(), metrics=error_rate)
 
 
+@contextlib.contextmanager
+def _same_draws() -> Iterator[None]:
+    """fastai's loaders draw from ``random`` when they are made, and are exported with it: the same bytes each time."""
+    state = random.getstate()
+    random.seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
 def write_model_folder(
     folder: Path,
     network: torch.nn.Module | Learner,
@@ -156,8 +169,8 @@ def write_classifier(
             shutil.copyfile(chosen, partial / PROGRAM)
             shutil.copyfile(chosen.with_suffix(".bin"), partial / PROGRAM_WEIGHTS)
             write_torch_program(model, details, partial / TORCH_PROGRAM)
-            learner = portable_learner(model, details, train[0].path)
-            learner.export(partial / LEARNER)
+            with _same_draws():
+                portable_learner(model, details, train[0].path).export(partial / LEARNER)
     return details
 
 
