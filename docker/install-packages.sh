@@ -47,6 +47,8 @@ install_lock() {
     "$tools/bin/uv" pip install --quiet "$@" -r "$lock"
     "$tools/bin/uv" pip uninstall --quiet --python "$venv/bin/python3" uv wheel
     rm -r /tmp/wheels
+    # uv's lock, which anybody may write.
+    rm -f "$venv/.lock"
     # Ours lie in a folder of their own, so that a change of them leaves this layer alone.
     echo /opt/fastai-sagemaker/python >"$("$venv/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/fastai_sagemaker.pth"
 }
@@ -59,6 +61,7 @@ tools)
 code)
     "$tools/bin/uv" pip install --quiet --python "$tools/bin/python3" --no-deps --no-build-isolation --offline \
         --target /opt/fastai-sagemaker/training /build/source
+    rm -f /opt/fastai-sagemaker/training/.lock
     PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash /opt/fastai-sagemaker/training
     ;;
 *)

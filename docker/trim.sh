@@ -36,6 +36,8 @@ if [ -d botocore/data ]; then
         esac
     done
 fi
+# Nothing asks any more for what requirements/leave-out-*.txt keeps out.
+python3 /build/leave_out.py "$packages" "/build/requirements/leave-out-$1.txt"
 # Compiled once here: a container's root may be read-only, and a start should not compile.
 # The same bytes each time: not in parallel processes, with one hash seed, and also what an import has compiled already.
 PYTHONHASHSEED=0 /opt/venv/bin/python3 -m compileall -q -f --invalidation-mode unchecked-hash . >/dev/null || true

@@ -32,6 +32,7 @@ def train(args: argparse.Namespace) -> None:
     from fastai_training.labels import Example
     from fastai_training.loaders import worker_count
     from fastai_training.models import build_classifier
+    from fastai_training.servable import check_learner
 
     set_seed(42)
     folder = args.data_dir / "images" if (args.data_dir / "images").is_dir() else args.data_dir
@@ -46,7 +47,13 @@ def train(args: argparse.Namespace) -> None:
         print(why, flush=True)
 
     # The pretrained network with fastai's head. Weights come from the channel weights, the image or a download.
-    network = build_classifier(args.model_arch, len(set(names)), pretrained=True, weights_channel=args.weights)
+    network = build_classifier(
+        args.model_arch,
+        len(set(names)),
+        pretrained=True,
+        weights_channel=args.weights,
+        image_size=args.image_size,
+    )
     data = ImageDataLoaders.from_lists(
         folder,
         files,
@@ -61,6 +68,7 @@ def train(args: argparse.Namespace) -> None:
     learner = Learner(
         data, network.model, loss_func=CrossEntropyLossFlat(), splitter=network.splitter, metrics=error_rate
     )
+    check_learner(learner)  # what could not be written and served is told now, not after the training
     with learner.no_bar():
         learner.freeze()
         learner.fit_one_cycle(args.epochs, args.lr, moms=(args.momentum, args.momentum - 0.1, args.momentum))
@@ -75,7 +83,7 @@ def train(args: argparse.Namespace) -> None:
     details = Model(network.arch, list(data.vocab), args.image_size, list(mean), list(std), {"error_rate": error})
     details.versions.update(versions())
     train_items, valid_items = ([Example(*item) for item in part.items] for part in (data.train_ds, data.valid_ds))
-    write_model_folder(args.model_dir, learner.model, details, train_items, valid_items, precision="auto")
+    write_model_folder(args.model_dir, learner, details, train_items, valid_items, precision="auto")
 
 
 def model_fn(model_dir: str) -> Learner:

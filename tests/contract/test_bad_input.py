@@ -66,11 +66,37 @@ def test_one_class(train, tmp_path):
         ({"arch": "resnet43"}, ["resnet43", "did you mean resnet34"]),
         ({"label_from": "name"}, ["label_from='name'", "did you mean names?"]),
         ({"precision": "fp16"}, ["precision=fp16 needs a GPU"]),
+        (
+            {"arch": "vit_b_16", "image_size": "100", "pretrained": "false"},
+            ["vit_b_16", "image_size=100", "indivisible", "set image_size=224"],
+        ),
     ],
 )
 def test_hyperparameters(train, tmp_path, parameters, words):
     data = two_classes(tmp_path / "data")
     failed(train(tmp_path / "ml", {"training": data}, parameters), *words)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"file": "red_0.jpg", "label": ' + "[" * 10_000 + "]" * 10_000 + "}", ["labels.jsonl", "nested too deep"]),
+        ('{"file": "red_0.jpg", "label": ["red", "big"]}', ["labels.jsonl has a list as label", "one text"]),
+    ],
+)
+def test_manifests(train, tmp_path, content, words):
+    data = two_classes(tmp_path / "data")
+    (data / "labels.jsonl").write_text(content)
+    failed(train(tmp_path / "ml", {"training": data}, {}), *words)
+
+
+def test_a_network_for_one_size_is_trained_at_another_and_served(train, start_endpoint, tmp_path):
+    data = two_classes(tmp_path / "data")
+    job = train(tmp_path / "ml", {"training": data}, TINY | {"arch": "vit_tiny_patch16_224", "image_size": "64"})
+    assert job.exit_code == 0, job.log
+    response = start_endpoint(job.model).invoke((data / "red_0.jpg").read_bytes())
+    assert response.status_code == 200, response.text
+    assert {entry["class"] for entry in response.json()["predictions"]} == {"red", "blue"}
 
 
 def test_pretrained_weights_that_are_nowhere_name_all_four_places(train, tmp_path):

@@ -44,6 +44,30 @@ def test_no_compiler_no_cache_no_test_tool(engine, image):
 
 
 @pytest.mark.parametrize("image", [SERVING_IMAGE, TRAINING_IMAGE])
+def test_no_program_lends_rights_and_no_file_is_anybodys_to_write(engine, image):
+    script = r"find / -xdev \( -type f -perm /6000 -o ! -type l -perm -0002 \) -print"
+    found = run(engine, image, "sh", "-c", script, user="0").split()
+    assert set(found) <= {"/tmp", "/var/tmp", "/run/lock"}
+
+
+@pytest.mark.parametrize("image", [SERVING_IMAGE, TRAINING_IMAGE])
+def test_no_package_asks_for_what_was_left_out(engine, image):
+    assert run(engine, image, "python3", "-m", "pip", "check").strip() == "No broken requirements found."
+    # What was changed for that says so, and its record is that of its files.
+    script = (
+        "import importlib.metadata as m;"
+        "parts = [d for d in m.distributions() if any(f.name == 'LEFT-OUT.txt' for f in d.files or ())];"
+        "files = [f for d in parts for f in d.files if f.name in ('LEFT-OUT.txt', 'METADATA')];"
+        "import base64, hashlib;"
+        "digest = lambda f: base64.urlsafe_b64encode(hashlib.sha256(f.read_binary()).digest()).decode().rstrip('=');"
+        "wrong = [str(f) for f in files if digest(f) != f.hash.value];"
+        "print(sorted(d.name.replace('_', '-') for d in parts), wrong)"
+    )
+    names = {SERVING_IMAGE: ["openvino", "sagemaker-inference"], TRAINING_IMAGE: ["fastai", "nncf", "openvino"]}
+    assert run(engine, image, "python3", "-c", script).strip() == f"{names[image]} []"
+
+
+@pytest.mark.parametrize("image", [SERVING_IMAGE, TRAINING_IMAGE])
 def test_sdk_needs_bash_python_and_pip(engine, image):
     # SDK 3 starts /bin/bash on its own driver, which calls python3 and pip3 (CONTRACT, section 1).
     assert "ok" in run(engine, image, "bash", "-c", "python3 -V && pip3 --version && echo ok")

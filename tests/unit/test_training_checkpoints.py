@@ -19,6 +19,7 @@ from fastai_training.checkpoints import (  # noqa: E402
 )
 from fastai_training.hyperparameters import HyperParameters  # noqa: E402
 from fastai_training.labels import Example  # noqa: E402
+from fastai_training.volumes import VolumeError  # noqa: E402
 
 
 def state(number: int) -> dict:
@@ -70,8 +71,9 @@ def test_a_crash_before_the_rename_leaves_the_old_ones(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", crash)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(VolumeError, match=f"the disk is full: {tmp_path} needs about"):
         write_checkpoint(tmp_path, 2, state(2))
+    assert list(tmp_path.iterdir()) == list_checkpoints(tmp_path), "half a checkpoint takes the room of the reason"
     assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-00000001.pt"]
 
 

@@ -75,6 +75,15 @@ def test_the_program_answers_as_the_network_does(made, tmp_path, precision):
     )
 
 
+def test_the_same_network_gives_the_same_files(made, tmp_path):
+    _, model, written, valid = made
+    for name in ("one", "two"):
+        write_model_folder(tmp_path / name, model, written, valid, valid, FP32)
+    one, two = (load_model(tmp_path / name).files for name in ("one", "two"))
+    assert LEARNER in one
+    assert one == two
+
+
 def test_the_weights_are_the_networks(made):
     from safetensors.torch import load_file
 

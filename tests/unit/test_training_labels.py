@@ -134,11 +134,59 @@ def test_names_that_say_nothing_are_refused(tmp_path):
         find_examples(tmp_path)
 
 
-def test_a_class_that_serving_would_refuse_fails_before_training(tmp_path):
-    for name in ("red", "blue"):
-        write_picture(tmp_path / f"{name}.jpg", COLOURS[name])
-    (tmp_path / "labels.csv").write_text(f"file,label\nred.jpg,red\nblue.jpg,{'b' * 5000}\n")
-    with pytest.raises(DataError, match=r"a name of 5,000 characters \('b+\.\.\.\); at most 1,000"):
-        find_examples(tmp_path)
-    (tmp_path / "labels.csv").write_text(f"file,label\nred.jpg,red\nblue.jpg,{'b' * 1000}\n")
-    assert len(find_examples(tmp_path).vocab) == 2
+DEEP = "[" * 10_000 + "]" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("labels.jsonl", '{"file": "red_1.jpg", "label": ' + DEEP + "}", ["labels.jsonl", "line 1", "nested too deep"]),
+        ("labels.jsonl", '{"file": "red_1.jpg", "label": ["red", "big"]}', ["a list as label", "one text"]),
+        ("labels.jsonl", '{"file": "red_1.jpg", "label": {"name": "red"}}', ["an object as label"]),
+        ("labels.jsonl", '{"file": "red_1.jpg", "label": "red"}\n{"file', ["line 2"]),
+        ("labels.jsonl", DEEP, ["nested too deep"]),
+        ("labels.csv", "file,label\nred_1.jpg," + "x" * 1000, ["label of 1,000 characters", "at most 200"]),
+        ("labels.csv", "file,label\nred_1.jpg," + "x" * 200_000, ["labels.csv", "field"]),
+        ("labels.csv", "file,label\nred_1.jpg,rot\xe9".encode("latin-1"), ["not UTF-8"]),
+    ],
+)
+def test_a_manifest_of_other_things_is_a_sentence(tmp_path, name, content, words):
+    write_pictures(tmp_path, 1)
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError) as raised:
+        find_examples(tmp_path, "manifest")
+    for word in words:
+        assert word in str(raised.value)
+    assert len(str(raised.value)) < 600
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("name", ["labels.csv", "labels.jsonl"])
+def test_manifests_with_a_byte_order_mark_are_read(tmp_path, encoding, name):
+    write_pictures(tmp_path, 1)
+    rows = [("red_1.jpg", "柴犬"), ("blue_1.jpg", "blå")]
+    lines = ["file,label", *(",".join(row) for row in rows)]
+    if name.endswith("jsonl"):
+        lines = [json.dumps({"file": file, "label": label}, ensure_ascii=False) for file, label in rows]
+    (tmp_path / name).write_text("\n".join(lines), encoding=encoding)
+    assert find_examples(tmp_path).vocab == ["blå", "柴犬"]
+
+
+def test_absurd_file_names_in_a_manifest_are_left_out(tmp_path):
+    write_pictures(tmp_path, 1)
+    rows = ["file,label", "red_1.jpg,red", "blue_1.jpg,blue", "x" * 300 + ".jpg,red", "a/" * 50_000 + "b.jpg,red"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    found = find_examples(tmp_path)
+    assert found.vocab == ["blue", "red"]
+    assert [why for _, why in found.skipped] == ["named in labels.csv but not there"] * 2
+
+
+def test_names_with_line_ends_are_quoted_in_what_is_said(tmp_path):
+    write_pictures(tmp_path, 1)
+    (tmp_path / "a\nfinal error_rate=0.0.csv").write_text("file,label\nred_1.jpg,red\nblue_1.jpg,blue")
+    assert find_examples(tmp_path).source.isprintable()
+    (tmp_path / "b\n.csv").write_text("file,label\n")
+    with pytest.raises(DataError) as raised:
+        find_examples(tmp_path, "manifest")
+    assert str(raised.value).isprintable()

@@ -49,6 +49,7 @@ def run(data, checkpoints, stop=None, **options):
         parameters,
         data / "weights",
         checkpoints=checkpoints,
+        model_folder=data / "model",
         data_root=data,
         processes=Processes(),
         stop=stop or Stop(),

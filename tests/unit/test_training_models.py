@@ -21,9 +21,66 @@ def test_a_misspelt_architecture_names_the_nearest():
         find_architecture("resnet_34")
 
 
-def test_a_network_without_a_feature_map_is_refused():
-    with pytest.raises(ArchError, match="no feature map"):
-        build_classifier("vit_b_16", 3, pretrained=False, weights_channel=None)
+@pytest.mark.parametrize(
+    ("arch", "size"),
+    [
+        ("googlenet", 64),  # auxiliary heads
+        ("inception_v3", 128),
+        ("mobilenet_v2", 64),  # pools by a function
+        ("vit_b_16", 64),  # no map of features; positions for pictures of 224 pixels
+        ("vit_tiny_patch16_224", 96),
+        ("vit_tiny_patch16_384", 64),
+        ("swin_tiny_patch4_window7_224", 64),  # features with channels last
+        ("maxvit_t", 224),
+    ],
+)
+def test_families_that_are_no_plain_stack_of_convolutions(arch, size):
+    classifier = build_classifier(arch, 3, pretrained=False, weights_channel=None, image_size=size)
+    classifier.model.train()
+    scores = classifier.model(torch.rand(4, 3, size, size))
+    assert scores.shape == (4, 3)
+    scores.sum().backward()
+    assert all(parameter.grad is not None for parameter in classifier.model[1].parameters())
+    body, head = classifier.splitter(classifier.model)[0], classifier.splitter(classifier.model)[-1]
+    assert len(body) > 0
+    assert len(head) > 0
+
+
+@pytest.mark.parametrize(
+    ("arch", "size", "words"),
+    [
+        ("inception_v3", 64, ["image_size=64", "Kernel size", "set image_size=299"]),
+        ("vit_b_16", 100, ["image_size=100", "indivisible by patch size", "set image_size=224"]),
+        ("maxvit_t", 64, ["image_size=64", "not divisible", "set image_size=224"]),
+    ],
+)
+def test_a_size_that_the_network_cannot_take_names_one_that_it_can(arch, size, words):
+    with pytest.raises(ArchError) as raised:
+        build_classifier(arch, 3, pretrained=False, weights_channel=None, image_size=size)
+    for word in words:
+        assert word in str(raised.value)
+
+
+@pytest.mark.parametrize(("arch", "size"), [("vit_tiny_patch16_224", 64), ("vit_b_16", 64)])
+def test_weights_for_another_size_are_fitted(tmp_path, arch, size):
+    native = find_architecture(arch).make(None)
+    torch.save(native.state_dict(), tmp_path / f"{arch}.pth")
+    classifier = build_classifier(arch, 3, pretrained=True, weights_channel=tmp_path, image_size=size)
+
+    weight = "model.blocks.0.attn.qkv.weight" if arch.startswith("vit_tiny") else "encoder.ln.weight"
+    assert torch.equal(classifier.model[0].state_dict()[weight], native.state_dict()[weight.removeprefix("model.")])
+    assert "channel weights" in classifier.weights
+
+
+def test_weights_with_auxiliary_heads_load_without_them(tmp_path):
+    import torchvision
+
+    full = torchvision.models.get_model("inception_v3", weights=None, aux_logits=True, init_weights=False)
+    torch.save(full.state_dict(), tmp_path / "inception_v3.pth")
+    classifier = build_classifier("inception_v3", 3, pretrained=True, weights_channel=tmp_path, image_size=128)
+    assert classifier.stats == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), "what its weights take"
+    first = next(iter(classifier.model[0].state_dict().values()))
+    assert torch.equal(first, next(iter(full.state_dict().values())))
 
 
 def test_the_program_normalizes_and_gives_probabilities():

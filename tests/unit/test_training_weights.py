@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import io
+import pickle
+import tarfile
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -71,6 +75,38 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
     torch.save({"model": pytest.fail}, tmp_path / "w.pth")
     with pytest.raises(WeightsError, match="can't be read as weights"):
         read_weights(tmp_path / "w.pth")
+
+
+class Evil:
+    def __reduce__(self):
+        return pytest.fail, ("it was executed",)
+
+
+def _old_tar(path):
+    with tarfile.open(path, "w") as archive:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (lambda path: torch.save({"model": Evil()}, path), "it holds _pytest"),
+        (lambda path: torch.save({"model": Evil()}, path, _use_new_zipfile_serialization=False), "it holds _pytest"),
+        (lambda path: path.write_bytes(pickle.dumps(Evil())), "nothing in it was executed"),
+        (_old_tar, "old tar format"),
+        (lambda path: path.write_bytes(b"<html>not found</html>"), "no file of torch's"),
+        (lambda path: path.write_bytes(b""), "empty"),
+        (lambda path: path.write_bytes(b"PK" + bytes(200)), "can't be read"),
+    ],
+)
+def test_no_reason_advises_to_execute_the_file(tmp_path, write, words):
+    write(tmp_path / "w.pth")
+    with pytest.raises(WeightsError) as caught:
+        read_weights(tmp_path / "w.pth")
+    assert words in str(caught.value)
+    for advice in ("weights_only", "trusted", "likely succeed"):
+        assert advice not in str(caught.value)
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):

@@ -21,6 +21,8 @@ import torch
 from fastai_container.errors import UserError
 from fastai_training.hyperparameters import HyperParameters
 from fastai_training.labels import Example
+from fastai_training.room import naming_full
+from fastai_training.weights import reason
 
 MAGIC = b"fastai-sagemaker-checkpoint-1"
 NAME = re.compile(r"^checkpoint-\d{8}\.pt$")
@@ -42,19 +44,26 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def write_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> Path:
-    """Write ``state`` as ``checkpoint-<number>.pt`` and keep the last two; ``number`` grows with the work done."""
+    """Write ``state`` as ``checkpoint-<number>.pt`` and keep the last two; ``number`` grows with the work done.
+
+    Raises VolumeError when there is no room for it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     torch.save(state, buffer)
     payload = buffer.getbuffer()
     path = folder / f"checkpoint-{number:08d}.pt"
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
-    with partial.open("wb") as file:
-        file.write(MAGIC + b" " + hashlib.sha256(payload).hexdigest().encode() + b"\n")
-        file.write(payload)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with naming_full(folder, needed=(KEPT + 1) * len(payload)), partial.open("wb") as file:
+            file.write(MAGIC + b" " + hashlib.sha256(payload).hexdigest().encode() + b"\n")
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)  # its room is wanted for the reason of the failure
+        raise
     _sync_folder(folder)
     for old in list_checkpoints(folder)[KEPT:]:
         old.unlink(missing_ok=True)
@@ -87,7 +96,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(f"it holds more than tensors and plain values: {str(error).splitlines()[0]}") from None
+        raise ValueError(reason(error)) from None
     if not isinstance(state, dict):
         raise ValueError("it holds no state")
     return state
@@ -101,6 +110,15 @@ def read_newest(folder: Path, log: Callable[[str], None] = print) -> tuple[Path,
         except (OSError, ValueError, RuntimeError) as error:
             log(f"checkpoint {path.name} can't be used ({error}): trying the one before")
     return None
+
+
+def room_needed(folder: Path, weights: float) -> float:
+    """Bytes that checkpoints of a network of so many bytes of weights need in ``folder`` besides those that are there.
+
+    At least: the optimizer's state, twice the weights of what is trained, comes to it.
+    """
+    there = sum(path.stat().st_size for path in list_checkpoints(folder)[:KEPT])
+    return max(0.0, KEPT * weights - there)
 
 
 def data_digest(root: Path, train: Iterable[Example], valid: Iterable[Example]) -> str:

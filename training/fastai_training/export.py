@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import platform
+import random
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,6 +43,8 @@ from fastai_container.model_folder import (
 from fastai_training.labels import Example
 from fastai_training.models import Program
 from fastai_training.precision import measure
+from fastai_training.room import MODEL_TIMES_WEIGHTS, naming_full
+from fastai_training.servable import checked
 
 _PACKAGES = ("fastai", "torch", "torchvision", "timm", "openvino", "nncf", "pillow", "numpy")
 
@@ -101,32 +106,71 @@ def portable_learner(model: torch.nn.Module, details: Model, example: Path) -> L
     return Learner(loaders, model, loss_func=CrossEntropyLossFlat(), metrics=error_rate)
 
 
+@contextlib.contextmanager
+def _same_draws() -> Iterator[None]:
+    """fastai's loaders draw from ``random`` when they are made, and are exported with it: the same bytes each time."""
+    state = random.getstate()
+    random.seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
 def write_model_folder(
-    folder: Path, model: torch.nn.Module, details: Model, train: list[Example], valid: list[Example], precision: str
+    folder: Path,
+    network: torch.nn.Module | Learner,
+    details: Model,
+    train: Sequence[Example],
+    valid: Sequence[Example],
+    precision: str,
+) -> Model:
+    """Write a script's classifier as the model folder ``folder``; returns its details, with what was measured.
+
+    ``network``: the learner, or its network. Raises ExportError, before anything is written, for one that gives more
+    than one class a picture or sees pictures otherwise than serving will; VolumeError when there is no room.
+    """
+    return write_classifier(folder, *checked(network, details, train, valid), precision)
+
+
+def write_classifier(
+    folder: Path,
+    model: torch.nn.Module,
+    details: Model,
+    train: list[Example],
+    valid: list[Example],
+    precision: str,
 ) -> Model:
     """Write ``model`` as the model folder ``folder``; returns its details, with what was measured of the CPU program.
 
-    ``precision`` is the hyperparameter serving_precision.
+    ``precision`` is the hyperparameter serving_precision. Raises VolumeError when there is no room.
     """
     model = model.cpu().float().eval().to(memory_format=torch.contiguous_format)
-    with tempfile.TemporaryDirectory() as scratch, torch.no_grad():
+    needed = MODEL_TIMES_WEIGHTS * sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    with (
+        naming_full(folder, needed=needed),
+        tempfile.TemporaryDirectory() as scratch,
+        naming_full(Path(scratch)),
+        torch.no_grad(),
+    ):
         program = Path(scratch) / "fp32.xml"
         write_program(model, details, program)
         chosen, facts = measure(
             Path(scratch), program, train, valid, details.vocab, details.image_size, precision, _say
         )
         details = dataclasses.replace(details, program=facts)
-        with writing(folder, details) as partial:
+        with writing(folder, details) as partial, naming_full(folder, Path(scratch), needed=needed):
             state: dict[str, Any] = {
                 name: value.detach().contiguous().clone() for name, value in model.state_dict().items()
             }
-            save_file(state, partial / WEIGHTS, metadata={"format": "pt", "arch": details.arch})
+            # One entry alone: several come in another order each time.
+            save_file(state, partial / WEIGHTS, metadata={"format": "pt"})
             (partial / PROGRAM).parent.mkdir(parents=True)
             shutil.copyfile(chosen, partial / PROGRAM)
             shutil.copyfile(chosen.with_suffix(".bin"), partial / PROGRAM_WEIGHTS)
             write_torch_program(model, details, partial / TORCH_PROGRAM)
-            learner = portable_learner(model, details, train[0].path)
-            learner.export(partial / LEARNER)
+            with _same_draws():
+                portable_learner(model, details, train[0].path).export(partial / LEARNER)
     return details
 
 

@@ -54,7 +54,10 @@ def _parameter(
 class HyperParameters:
     """Defaults are lesson 1's, as far as they still make sense."""
 
-    arch: str = _parameter("resnet34", "architecture: any name of torchvision's or timm's classification models")
+    arch: str = _parameter(
+        "resnet34",
+        "architecture: a name of torchvision's or timm's classification models that can take `image_size`",
+    )
     epochs: int = _parameter(4, "epochs of training the whole network; 0 trains the head alone", low=0, high=10_000)
     freeze_epochs: int = _parameter(
         1, "epochs of training the head alone first, when the body is pretrained", low=0, high=10_000

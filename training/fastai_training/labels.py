@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import csv
 import json
 import os
@@ -9,16 +11,22 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fastai_container.errors import UserError
 from fastai_container.model_folder import vocabulary_fault
 from fastai_container.pictures import SUFFIXES
+from fastai_training.quoting import shown
 
 #: Pets-style names: everything before the last underscore and number, as in the seed's ``([^/]+)_\d+.jpg``.
 NAME_PATTERN = re.compile(r"^(?P<label>.+)_\d+$")
 MANIFEST_SUFFIXES = {".csv", ".jsonl", ".ndjson", ".manifest"}
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_path", "path", "source-ref", "fname", "name")
 LABEL_COLUMNS = ("label", "class", "category", "target", "class_name", "labels", "breed", "species")
+#: Linux has no longer paths.
+LONGEST_PATH = 4096
+#: A longer label is no class's name, but a column of something else.
+LONGEST_LABEL = 200
 #: A folder that a user split already; mixing its parts would train on the validation pictures.
 SPLIT_NAMES = {"train", "training", "valid", "val", "validation", "test"}
 
@@ -63,14 +71,45 @@ def find_pictures(root: Path) -> list[Path]:
     return found
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
+def _encoding(path: Path) -> str:
+    """UTF-8, with or without a byte-order mark, or UTF-16 with one, as spreadsheets write "Unicode text"."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    return "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    number = 0
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=_encoding(path), newline="") as file:
             if path.suffix.lower() == ".csv":
                 return [dict(row) for row in csv.DictReader(file)]
-            return [json.loads(line) for line in file if line.strip()]
+            rows = []
+            for line in file:
+                number += 1
+                if line.strip():
+                    rows.append(json.loads(line))
+            return rows
+    except RecursionError:
+        why = f"line {number} is nested too deep"
+    except UnicodeError:
+        why = "it is not UTF-8; save it as UTF-8"
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"the manifest {path.name} can't be read: {error}") from None
+        why = f"line {number}: {error}" if number else str(error)
+    raise DataError(f"the manifest {shown(path.name)} can't be read: {why}")
+
+
+def _text(row: dict[str, Any], name: str, manifest: Path) -> str:
+    """What ``row`` has in the column ``name``. Raises DataError for what is no single text or number."""
+    value = row.get(name)
+    if isinstance(value, list | dict):
+        kind = "a list" if isinstance(value, list) else "an object"
+        raise DataError(
+            f"{shown(manifest.name)} has {kind} as {shown(name)}; give each picture one text or number there"
+        )
+    # JSON has labels that are numbers, and 0 is one.
+    text = "" if value is None else str(value).strip()
+    return text.encode("utf-8", "replace").decode()
 
 
 def _column(names: list[str], known: tuple[str, ...]) -> str | None:
@@ -80,6 +119,8 @@ def _column(names: list[str], known: tuple[str, ...]) -> str | None:
 
 def _resolve(root: Path, name: str) -> Path | None:
     """A manifest's file: relative to the channel or to its ``images`` folder; of an S3 address its last parts."""
+    if len(name) > LONGEST_PATH:
+        return None
     name = re.sub(r"^s3://[^/]+/", "", name)
     parts = Path(name).parts
     for start in range(len(parts)):
@@ -87,8 +128,9 @@ def _resolve(root: Path, name: str) -> Path | None:
         if ".." in tail.parts or tail.is_absolute():
             continue
         for base in (root, root / "images"):
-            if (base / tail).is_file():
-                return base / tail
+            with contextlib.suppress(OSError):  # a part is too long for a file's name
+                if (base / tail).is_file():
+                    return base / tail
     return None
 
 
@@ -103,12 +145,13 @@ def _from_manifest(root: Path, label_column: str, *, forced: bool) -> Examples |
         return None
     if len(manifests) > 1:
         if forced:
-            raise DataError(f"several manifests in {root}: {', '.join(path.name for path in manifests)}; leave one")
+            found = ", ".join(shown(path.name) for path in manifests)
+            raise DataError(f"several manifests in {root}: {found}; leave one")
         return None
     manifest = manifests[0]
     rows = _read_rows(manifest)
     if not rows or not all(isinstance(row, dict) for row in rows):
-        raise DataError(f"the manifest {manifest.name} has no rows; give each picture a row with file and label")
+        raise DataError(f"the manifest {shown(manifest.name)} has no rows; give each picture a row with file and label")
     names = [name for name in rows[0] if name]
     file_name = _column(names, FILE_COLUMNS)
     label_name = label_column if label_column in names else _column(names, LABEL_COLUMNS) if not label_column else None
@@ -117,14 +160,13 @@ def _from_manifest(root: Path, label_column: str, *, forced: bool) -> Examples |
             return None
         missing = f"column {label_column!r}" if label_column and label_name is None else "columns for file and label"
         raise DataError(
-            f"{manifest.name} has no {missing}; its columns are {', '.join(names)}. Name them file and label, "
-            "or set the hyperparameter label_column"
+            f"{shown(manifest.name)} has no {missing}; its columns are {', '.join(map(shown, names[:20]))}. "
+            "Name them file and label, or set the hyperparameter label_column"
         )
     items, skipped = [], []
     seen: set[Path] = set()
     for number, row in enumerate(rows, 1):
-        # JSON has labels that are numbers, and 0 is one.
-        file, label = ("" if row.get(name) is None else str(row[name]).strip() for name in (file_name, label_name))
+        file, label = (_text(row, name, manifest) for name in (file_name, label_name))
         path = _resolve(root, file) if file else None
         if path is None:
             skipped.append((file or f"row {number}", f"named in {manifest.name} but not there"))
@@ -135,7 +177,7 @@ def _from_manifest(root: Path, label_column: str, *, forced: bool) -> Examples |
         else:
             seen.add(path)
             items.append(Example(path, label))
-    return Examples(root, items, f"manifest {manifest.name} (column {label_name})", skipped)
+    return Examples(root, items, f"manifest {shown(manifest.name)} (column {shown(label_name)})", skipped)
 
 
 def _from_folders(root: Path, pictures: list[Path]) -> Examples:
@@ -176,8 +218,8 @@ def _detect(root: Path, pictures: list[Path]) -> Examples:
     example = by_name.skipped[0][0]
     raise DataError(
         f"can't tell the labels: {len(by_name.skipped)} of {len(pictures)} names are not like shiba_inu_12.jpg "
-        f"(for example {example}), there are no class folders and no manifest. Arrange the pictures in a folder for "
-        "each class, or add a manifest (.csv with file and label)"
+        f"(for example {shown(example)}), there are no class folders and no manifest. Arrange the "
+        "pictures in a folder for each class, or add a manifest (.csv with file and label)"
     )
 
 
@@ -192,7 +234,7 @@ def find_examples(root: Path, label_from: str = "auto", label_column: str = "") 
     pictures = find_pictures(root)
     if not pictures:
         names = sorted(path.name for path in root.iterdir())
-        held = f"it holds {', '.join(names[:5])}" if names else "it is empty"
+        held = f"it holds {', '.join(map(shown, names[:5]))}" if names else "it is empty"
         raise DataError(f"no pictures in {root} ({held}); picture files end in {', '.join(sorted(SUFFIXES))}")
     examples: Examples | None
     if label_from == "manifest":
@@ -206,6 +248,12 @@ def find_examples(root: Path, label_from: str = "auto", label_column: str = "") 
     assert examples is not None
     # A folder's name need not be UTF-8, but a class's must: it is written as JSON.
     examples.items = [Example(item.path, item.label.encode("utf-8", "replace").decode()) for item in examples.items]
+    long = next((item for item in examples.items if len(item.label) > LONGEST_LABEL), None)
+    if long is not None:
+        raise DataError(
+            f"{shown(long.path.name)} has a label of {len(long.label):,} characters (by {examples.source}); a class's "
+            f"name has at most {LONGEST_LABEL}: is this the column of the labels?"
+        )
     if len(examples.vocab) < 2:
         held = f"only the class {examples.vocab[0]!r}" if examples.items else "no labelled picture"
         raise DataError(

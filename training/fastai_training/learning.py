@@ -20,7 +20,14 @@ from fastai.vision.all import (
 
 from fastai_container.resources import cpu_count
 from fastai_training.callbacks import CpuBFloat16, FrozenStatistics, Progress, StopAtNan, quiet
-from fastai_training.checkpoints import CheckpointError, check_identity, data_digest, read_newest, run_identity
+from fastai_training.checkpoints import (
+    CheckpointError,
+    check_identity,
+    data_digest,
+    read_newest,
+    room_needed,
+    run_identity,
+)
 from fastai_training.distributed import DataParallel, weights_digest
 from fastai_training.hyperparameters import HyperParameterError, HyperParameters
 from fastai_training.labels import DataError, Example
@@ -29,6 +36,7 @@ from fastai_training.models import Classifier, build_classifier
 from fastai_training.processes import Processes
 from fastai_training.replay import HeadReplay
 from fastai_training.resume import Checkpointer, ResumableLearner, restore_optimizer
+from fastai_training.room import MODEL_TIMES_WEIGHTS, PROGRAMS_TIMES_WEIGHTS, check_room
 from fastai_training.stopping import Stop
 
 
@@ -167,6 +175,7 @@ def fit(
     weights_channel: Path | None,
     *,
     checkpoints: Path,
+    model_folder: Path,
     data_root: Path,
     processes: Processes,
     stop: Stop,
@@ -183,8 +192,14 @@ def fit(
     precision = choose_precision(parameters.precision, device)
     precisions = list(dict.fromkeys(phase.precision for phase in _phases(parameters, 0, device)))
     classifier = build_classifier(
-        parameters.arch, len(vocab), pretrained=parameters.pretrained, weights_channel=weights_channel
+        parameters.arch,
+        len(vocab),
+        pretrained=parameters.pretrained,
+        weights_channel=weights_channel,
+        image_size=parameters.image_size,
     )
+    if processes.is_main:
+        _check_room(classifier.model, model_folder, checkpoints)
     workers, why = worker_count(parameters, processes.on_host)
     say = print if processes.is_main else _silent
     if why:
@@ -257,6 +272,19 @@ def fit(
         probabilities,
         progress.seconds(),
         ", ".join(precisions),
+    )
+
+
+def _check_room(model: torch.nn.Module, model_folder: Path, checkpoints: Path) -> None:
+    """Raises VolumeError when it is clear before training that there is no room for what it makes."""
+    weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    scratch = Path(tempfile.gettempdir())
+    check_room(
+        {
+            model_folder: MODEL_TIMES_WEIGHTS * weights,
+            scratch: PROGRAMS_TIMES_WEIGHTS * weights,
+            checkpoints: room_needed(checkpoints, weights),
+        }
     )
 
 

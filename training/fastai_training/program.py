@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -26,9 +25,11 @@ from fastai_training.labels import DataError, Examples, find_examples
 from fastai_training.metrics import final_line
 from fastai_training.pictures_check import leave_out_unreadable
 from fastai_training.processes import Processes
+from fastai_training.quoting import csv_text, shown
+from fastai_training.room import keep
 from fastai_training.split import stratified_split
 from fastai_training.stopping import Stop
-from fastai_training.volumes import of_job
+from fastai_training.volumes import VolumeError, obstacle, of_job
 
 TRAINING, VALIDATION, WEIGHTS = "training", "validation", "weights"
 #: Other names that users give the training channel.
@@ -51,7 +52,7 @@ def find_channels(paths: MLPaths) -> Channels:
     present = {path.name: path for path in sorted(paths.data.iterdir()) if path.is_dir()} if paths.data.is_dir() else {}
     training = next((present[name] for name in TRAINING_ALIASES if name in present), None)
     if training is None:
-        held = f"there is only {', '.join(present)}" if present else "there is none"
+        held = f"there is only {', '.join(map(shown, present))}" if present else "there is none"
         raise DataError(
             f"no channel named {TRAINING} in {paths.data} ({held}); pass the pictures as the channel training"
         )
@@ -72,9 +73,9 @@ def _usable(root: Path, channel: str, parameters: HyperParameters, say: Callable
     say(f"channel {channel}: {len(found.items)} pictures of {len(found.vocab)} classes, labels from {found.source}")
     usable = leave_out_unreadable(found, strict=parameters.strict, processes=cores)
     if usable.skipped:
-        shown = "; ".join(f"{name}: {why}" for name, why in usable.skipped[:5])
+        named = "; ".join(f"{shown(name)}: {shown(why)}" for name, why in usable.skipped[:5])
         more = " ..." if len(usable.skipped) > 5 else ""
-        say(f"channel {channel}: {len(usable.skipped)} pictures left out ({shown}{more})")
+        say(f"channel {channel}: {len(usable.skipped)} pictures left out ({named}{more})")
     return usable
 
 
@@ -90,7 +91,7 @@ def read_data(channels: Channels, parameters: HyperParameters, say: Callable[[st
         unknown = sorted(set(validation.vocab) - set(training.vocab))
         if unknown:
             raise DataError(
-                f"the validation channel has classes that training does not: {', '.join(unknown[:5])}; "
+                f"the validation channel has classes that training does not: {', '.join(map(shown, unknown[:5]))}; "
                 "label both channels the same way"
             )
         train, valid = training.items, validation.items
@@ -100,31 +101,23 @@ def read_data(channels: Channels, parameters: HyperParameters, say: Callable[[st
     return Data(train, valid, training.vocab, skipped, training.source)
 
 
-def _write_csv(path: Path, header: tuple[str, ...], rows: Any) -> None:
-    # surrogateescape: a file's name need not be UTF-8.
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
 def write_skipped(folder: Path, data: Data) -> None:
     """List what was left out, before training: the list is there even if training fails."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_csv(folder / "skipped.csv", ("channel", "file", "reason"), data.skipped)
+    keep(folder / "skipped.csv", csv_text(("channel", "file", "reason"), data.skipped), log)
 
 
 def write_run(folder: Path, data: Data, result: Any, root: Path, summary: dict[str, Any]) -> None:
     """What is worth keeping of the run: history.csv, validation.csv and summary.json."""
     if result.history:
         header = tuple(result.history[0])
-        _write_csv(folder / "history.csv", header, ([row.get(name) for name in header] for row in result.history))
+        epochs = ([row.get(name) for name in header] for row in result.history)
+        keep(folder / "history.csv", csv_text(header, epochs), log)
     rows = (
         (item.path.relative_to(root).as_posix(), item.label, data.vocab[row.argmax()], f"{row.max():.4f}")
         for item, row in zip(data.valid, result.probabilities, strict=True)
     )
-    _write_csv(folder / "validation.csv", ("file", "label", "predicted", "confidence"), rows)
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    keep(folder / "validation.csv", csv_text(("file", "label", "predicted", "confidence"), rows), log)
+    keep(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n", log)
 
 
 def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
@@ -135,12 +128,16 @@ def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
     say = log if processes.is_main else _silent
     parameters = parse(read_object(paths.config / "hyperparameters.json"))
     channels = find_channels(paths)
+    if processes.is_main:
+        found = obstacle(paths.checkpoints)  # (the other folders were looked at before this process was started)
+        if found:
+            raise VolumeError(f"checkpoints can't be written: {found}")
     say("hyperparameters: " + " ".join(f"{name}={value}" for name, value in asdict(parameters).items()))
     data = read_data(channels, parameters, say, max(1, cpu_count() // processes.on_host))
     if processes.is_main:
         write_skipped(paths.output_data, data)
     # Only now: what is wrong with the input is told at once, not after the seconds that importing torch takes.
-    from fastai_training.export import versions, write_model_folder
+    from fastai_training.export import versions, write_classifier
     from fastai_training.learning import fit
 
     result = fit(
@@ -150,6 +147,7 @@ def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
         parameters,
         channels.weights,
         checkpoints=paths.checkpoints,
+        model_folder=paths.model,
         data_root=paths.data,
         processes=processes,
         stop=stop,
@@ -167,9 +165,8 @@ def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
         hyperparameters=asdict(parameters),
         versions=versions(),
     )
-    details = write_model_folder(
-        paths.model, result.model, details, data.train, data.valid, parameters.serving_precision
-    )
+    details = write_classifier(paths.model, result.model, details, data.train, data.valid, parameters.serving_precision)
+    log(f"model written to {paths.model}")
     summary = {
         "metrics": result.metrics,
         "classes": len(data.vocab),
@@ -188,7 +185,6 @@ def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
     root = channels.validation or channels.training
     write_run(paths.output_data, data, result, root, summary)
     _report(paths.output_data, data, result, root, summary)
-    log(f"model written to {paths.model}")
     served = details.program["scores"][details.program["precision"]]
     final = {"serving_error_rate": served["error_rate"], "serving_milliseconds": served["milliseconds"]}
     log(final_line(result.metrics | {"training_seconds": result.seconds} | final))
@@ -203,12 +199,13 @@ def _report(folder: Path, data: Data, result: Any, root: Path, summary: dict[str
         root, data.valid, result.probabilities.numpy(), data.vocab, result.history, data.skipped, summary, dict(counts)
     )
     try:
-        write_report(folder, run)
+        written = write_report(folder, run, log)
     except Exception as error:
         traceback.print_exc()
         log(f"warning: there is no report of this run, writing it failed: {_reason(error)}")
     else:
-        log(f"report written to {folder / 'report.html'}")
+        if written:
+            log(f"report written to {folder / 'report.html'}")
 
 
 def _silent(_text: str) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -19,6 +18,8 @@ from fastai_container.pictures import PictureError, center_square, open_picture
 from fastai_training import charts
 from fastai_training.evaluation import Evaluation, Mistake, evaluate
 from fastai_training.labels import Example
+from fastai_training.quoting import csv_text, utf8
+from fastai_training.room import keep
 
 #: Mistakes shown as pictures, and left-out files listed in the page (all are in skipped.csv).
 MOST_MISTAKES, MOST_SKIPPED = 24, 100
@@ -58,12 +59,7 @@ class Run:
 
 def _name(item: Example, root: Path) -> str:
     name = item.path.relative_to(root).as_posix() if item.path.is_relative_to(root) else item.path.name
-    return _utf8(name)
-
-
-def _utf8(text: str) -> str:
-    """A file's name need not be UTF-8; what is not becomes question marks."""
-    return text.encode("utf-8", "replace").decode()
+    return utf8(name)
 
 
 def _text(value: Any) -> str:
@@ -72,7 +68,7 @@ def _text(value: Any) -> str:
         return "–"
     if isinstance(value, float):
         return escape(f"{value:.4g}")
-    return escape(_utf8(str(value)))
+    return escape(utf8(str(value)))
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -192,13 +188,6 @@ def page(run: Run, evaluation: Evaluation, pictures: dict[str, bytes], tiles: li
     )
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
 def _plain(value: Any) -> Any:
     """``value`` for JSON, which has no NaN."""
     if isinstance(value, dict):
@@ -208,9 +197,11 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_report(folder: Path, run: Run) -> None:
-    """Write report.html, report.json, curves.png, confusion.png, mistakes.png, classes.csv and confusion.csv."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_report(folder: Path, run: Run, log: Callable[[str], None] = print) -> bool:
+    """Write report.html, report.json, curves.png, confusion.png, mistakes.png, classes.csv and confusion.csv.
+
+    ``log`` is told of what could not be written; returns whether report.html was.
+    """
     evaluation = evaluate(run.valid, run.probabilities, run.vocab)
     worst = evaluation.mistakes[:MOST_MISTAKES]
     tiles = _tiles(worst)
@@ -221,15 +212,7 @@ def write_report(folder: Path, run: Run) -> None:
     if tiles:
         captions = [(image, f"{m.predicted} {m.confidence:.0%}\nis {m.item.label}") for m, image in tiles]
         pictures["mistakes"] = charts.contact_sheet(captions)
-    for name, content in pictures.items():
-        (folder / f"{name}.png").write_bytes(content)
     classes = evaluation.classes()
-    _write_csv(folder / "classes.csv", list(classes[0]), (list(row.values()) for row in classes))
-    _write_csv(
-        folder / "confusion.csv",
-        ["true \\ predicted", *run.vocab],
-        ([name, *map(int, row)] for name, row in zip(run.vocab, evaluation.confusion, strict=True)),
-    )
     everything = {
         "summary": run.summary,
         "history": run.history,
@@ -244,8 +227,18 @@ def write_report(folder: Path, run: Run) -> None:
             }
             for mistake in evaluation.mistakes
         ],
-        "skipped": [[_utf8(text) for text in row] for row in run.skipped],
+        "skipped": [[utf8(text) for text in row] for row in run.skipped],
     }
     text = json.dumps(_plain(everything), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "report.html").write_text(page(run, evaluation, pictures, tiles), encoding="utf-8")
+    table = csv_text(
+        ["true \\ predicted", *run.vocab],
+        ([name, *map(int, row)] for name, row in zip(run.vocab, evaluation.confusion, strict=True)),
+    )
+    # The page holds all of it, so it comes first should room be short.
+    written = keep(folder / "report.html", page(run, evaluation, pictures, tiles), log)
+    keep(folder / "report.json", text + "\n", log)
+    keep(folder / "classes.csv", csv_text(list(classes[0]), (list(row.values()) for row in classes)), log)
+    keep(folder / "confusion.csv", table, log)
+    for name, content in pictures.items():
+        keep(folder / f"{name}.png", content, log)
+    return written

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from safetensors.torch import load_file
 
 from fastai_container.errors import UserError
 from fastai_container.paths import BAKED_WEIGHTS
+from fastai_training.quoting import shown
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
@@ -40,6 +43,27 @@ def _find_file(folder: Path, names: tuple[str, ...]) -> Path | None:
     return None
 
 
+#: What torch names of a file that holds more than tensors.
+_OBJECT = re.compile(r"GLOBAL ([\w.]+)|class ([\w.]+)")
+
+
+def reason(error: Exception) -> str:
+    """Why weights can't be read. The most of torch's own text is advice to execute what is in a file."""
+    text = str(error)
+    if isinstance(error, pickle.UnpicklingError):
+        found = _OBJECT.search(text)
+        if found:
+            return f"it holds {found[1] or found[2]}, which is no tensor; nothing in it was executed"
+        return "it is no file of torch's, or a pickle of something else; nothing in it was executed"
+    if "legacy .tar" in text:
+        return "it is of torch's old tar format, which can't be read without executing what is in it"
+    if "zip archive" in text:
+        return "it is cut short or damaged"
+    if isinstance(error, EOFError):
+        return "it is empty or cut short"
+    return text.splitlines()[0][:160] if text else type(error).__name__
+
+
 def read_weights(path: Path) -> dict[str, Any]:
     """The tensors of a .safetensors or a torch file, never executing what is in it. Raises WeightsError."""
     try:
@@ -48,9 +72,8 @@ def read_weights(path: Path) -> dict[str, Any]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(
-            f"{path} can't be read as weights ({reason}); save a plain state dict or safetensors"
+            f"{path} can't be read as weights ({reason(error)}); save a plain state dict or safetensors"
         ) from None
     if isinstance(state, dict):
         for key in ("state_dict", "model"):
@@ -99,7 +122,7 @@ def find_weights(
     if channel is not None:
         path = _find_file(channel, names)
         if path is None:
-            held = ", ".join(sorted(path.name for path in channel.iterdir())[:5]) or "nothing"
+            held = ", ".join(shown(name) for name in sorted(path.name for path in channel.iterdir())[:5]) or "nothing"
             raise WeightsError(
                 f"the weights channel has no file for {names[0]}: it holds {held}; "
                 f"name it {names[0]}.pth or .safetensors"
