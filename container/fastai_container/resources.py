@@ -16,8 +16,8 @@ _NO_LIMIT = 1 << 60
 MAX_PIXELS = 100_000_000
 #: What decoding one picture may take, at most and whatever the memory (bytes): a second's work or two.
 MAX_PICTURE_BYTES = 512 * 2**20
-#: A telephone's JPEG of 12 megapixels is decoded whatever the memory: progressive and without subsampling it takes 90 MB.
-MIN_PICTURE_BYTES = 96 * 2**20
+#: A telephone's JPEG of 12 megapixels is decoded whatever the memory; progressive and not subsampled it takes 100 MB.
+MIN_PICTURE_BYTES = 112 * 2**20
 
 
 def _read(path: str) -> str | None:

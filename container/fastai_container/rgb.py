@@ -117,9 +117,9 @@ def _range(image: Image.Image, depth: Depth) -> tuple[float, float] | None:
     least, most = np.inf, -np.inf
     for _, strip in _strips(image):
         values = np.asarray(strip)
-        least, most = min(least, values.min()), max(most, values.max())  # NaN if one value is
+        least, most = np.minimum(least, values.min()), np.maximum(most, values.max())  # NaN if one value is
     if image.mode == "F":
-        if not (0 <= least and most <= 1):
+        if not (least >= 0 and most <= 1):  # nor is NaN
             raise _unsupported(
                 f"the picture has floating-point values from {least:g} to {most:g} and doesn't say which of them are "
                 "black and white (SMinSampleValue, SMaxSampleValue); only 0 to 1 goes without saying"
@@ -161,10 +161,7 @@ def _deep_to_rgb(image: Image.Image, depth: Depth) -> Image.Image:
     whole = Image.new("RGB", image.size)
     for top, strip in _strips(image):
         values = np.asarray(strip)
-        if limits is None:
-            grey = (values >> 8).astype(np.uint8)
-        else:
-            grey = _scaled(values, *limits)
+        grey = (values >> 8).astype(np.uint8) if limits is None else _scaled(values, *limits)
         if depth.inverted:
             grey = 255 - grey
         if isinstance(transparent, int):
