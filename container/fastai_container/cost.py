@@ -52,7 +52,7 @@ class MeteredBytes(io.BytesIO):
     that take the file in one piece (WebP, compressed TIFF) are bounded by their pixels and tiles alone.
     """
 
-    def __init__(self, body: bytes | bytearray) -> None:
+    def __init__(self, body: bytes) -> None:
         super().__init__(body)
         self._start = time.thread_time()
         self._small = 0
@@ -124,15 +124,15 @@ def _webp_size(head: bytes) -> tuple[int, int] | None:
     return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
 
 
-def check_webp(body: bytes | bytearray, limits: Limits) -> None:
+def check_webp(body: bytes, limits: Limits) -> None:
     """A WebP's limits from its first bytes: opening it makes its canvases. Raises PictureError."""
-    size = _webp_size(bytes(body[:30]))
+    size = _webp_size(body[:30])
     if size is not None:
         limits.check_size(*size)
         limits.check_memory(FIXED_BYTES + size[0] * size[1] * WEBP_BYTES, *size, "WebP")
 
 
-def check_scans(body: bytes | bytearray, image: Image.Image) -> Scans:
+def check_scans(body: bytes, image: Image.Image) -> Scans:
     """The scans of a JPEG. Raises PictureError (too_complex) when there are too many for its pixels."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return Scans(1, 0)
@@ -151,7 +151,7 @@ def _numbers(tags: Any, *names: int) -> tuple[int, ...]:
     return values if all(isinstance(number, int) for number in values) else ()
 
 
-def _tile_bytes(image: TiffImagePlugin.TiffImageFile, body: bytes | bytearray) -> int:
+def _tile_bytes(image: TiffImagePlugin.TiffImageFile, body: bytes) -> int:
     """What libtiff holds of a compressed TIFF beside the picture: one strip or tile, of a JPEG in several scans its
     coefficients too. Raises PictureError (too_complex) when there are too many, or when they share their bytes, so that
     a small file is read over and over."""
@@ -173,10 +173,12 @@ def _tile_bytes(image: TiffImagePlugin.TiffImageFile, body: bytes | bytearray) -
     return kept
 
 
-def check_memory(image: Image.Image, body: bytes | bytearray, scans: Scans, limits: Limits, held: int) -> None:
-    """Raises PictureError when decoding ``image`` (opened, of the size that it will be decoded to) takes more than the
-    limit; ``held``: bytes that count besides."""
-    pixels = image.width * image.height
+def check_memory(
+    image: Image.Image, size: tuple[int, int], body: bytes, scans: Scans, limits: Limits, held: int
+) -> None:
+    """Raises PictureError when decoding an opened picture to ``size`` takes more than the limit; ``held``: bytes that
+    count besides."""
+    pixels = size[0] * size[1]
     decoded = pixels * _MODE_BYTES.get(image.mode, RGB_BYTES) + scans.coefficient_bytes
     if isinstance(image, TiffImagePlugin.TiffImageFile) and image.use_load_libtiff:
         decoded += _tile_bytes(image, body)

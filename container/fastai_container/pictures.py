@@ -71,7 +71,7 @@ def _read_file(path: Path, most: int) -> bytes:
     """Raises OSError, or PictureError for what is no regular file (a named pipe would never end) or has more bytes."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise PictureError("not_an_image", "not a regular file")
-    with path.open("rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         body = file.read(most + 1)
     if len(body) > most:
         raise PictureError("too_many_pixels", f"the file has more than {most // 2**20} MB")
@@ -92,12 +92,22 @@ def open_picture(
     Raises PictureError when it is not a picture, is cut short or damaged, has more than ``max_pixels`` pixels, needs
     more than ``max_bytes`` of memory or too much time to decode, or doesn't say what its values mean.
     """
+    return _guarded(source, side, side, Limits(max_pixels, max_bytes))
+
+
+def check_picture(source: Path, side: int, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_PICTURE_BYTES) -> None:
+    """Raises PictureError when ``open_picture`` would; all of the file is read, but a JPEG decoded at its smallest."""
+    _guarded(source, side, 1, Limits(max_pixels, max_bytes))
+
+
+def _guarded(source: bytes | bytearray | Path, side: int | None, decoded: int | None, limits: Limits) -> Image.Image:
+    """``open_picture`` within the limits of a picture for ``side``, decoded for a side of ``decoded``."""
     try:
-        body = _read_file(source, max_bytes) if isinstance(source, Path) else source
+        body = _read_file(source, limits.memory) if isinstance(source, Path) else bytes(source)
         held = len(body) if isinstance(source, Path) else 0  # a request's body is there anyway
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a corrupt EXIF block is no reason to refuse the pixels
-            picture, orientation = _decode(body, side, Limits(max_pixels, max_bytes), held)
+            picture, orientation = _decode(body, side, decoded, limits, held)
             method = _UPRIGHT.get(orientation)
             return picture if method is None else picture.transpose(method)
     except PictureError:
@@ -113,20 +123,29 @@ def open_picture(
         raise PictureError("truncated", f"the picture is cut short or damaged ({error})") from None
 
 
-def _decode(body: bytes | bytearray, side: int | None, limits: Limits, held: int) -> tuple[Image.Image, int]:
-    """The picture as RGB and its EXIF orientation (1 to 8; anything else is none). ``held``: bytes of the body that
-    count against the limit."""
+def _drafted(image: Image.Image, side: int | None) -> tuple[int, int]:
+    """The size that ``image`` is decoded to for a square of ``side`` pixels."""
+    width, height = image.size
+    if side is None or not isinstance(image, JpegImagePlugin.JpegImageFile):
+        return width, height
+    scale = min(width, height) // (side * DECODE_MARGIN)
+    divisor = next((number for number in (8, 4, 2) if scale >= number), 1)
+    return -(-width // divisor), -(-height // divisor)
+
+
+def _decode(body: bytes, side: int | None, decoded: int | None, limits: Limits, held: int) -> tuple[Image.Image, int]:
+    """The picture as RGB and its EXIF orientation (1 to 8; anything else is none). ``held``: bytes that count against
+    the limit besides."""
     check_webp(body, limits)
     stream = MeteredBytes(body)
     with Image.open(stream, formats=FORMATS) as image:
         limits.check_size(image.width, image.height)
         stream.allow(image)
         depth = read_depth(image, body)
-        scans = check_scans(body, image)
-        if side is not None:
+        check_memory(image, _drafted(image, side), body, check_scans(body, image), limits, held)
+        if decoded is not None:
             # No effect on anything but a JPEG.
-            image.draft(None, (side * DECODE_MARGIN, side * DECODE_MARGIN))
-        check_memory(image, body, scans, limits, held)
+            image.draft(None, (decoded * DECODE_MARGIN, decoded * DECODE_MARGIN))
         image.load()
         orientation = 0
         with contextlib.suppress(Exception):  # whatever a broken EXIF block raises, the pixels are good

@@ -146,7 +146,7 @@ def _dark(most: int) -> str:
 
 def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """``low`` to ``high`` as 0 to 255, uint8; what lies beyond is black or white."""
-    exact = values.astype(np.float32 if values.itemsize <= 2 or values.dtype == np.float32 else np.float64)
+    exact: Any = values.astype(np.float32 if values.itemsize <= 2 or values.dtype == np.float32 else np.float64)
     exact -= low
     exact *= 255 / (high - low)
     np.clip(exact, 0, 255, out=exact)
