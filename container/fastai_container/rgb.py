@@ -127,8 +127,8 @@ def _range(image: Image.Image, depth: Depth) -> tuple[float, float] | None:
         return 0.0, 1.0
     if not image.mode.startswith("I;16"):
         raise _unsupported(
-            f"the picture has values of {depth.bits} bits from {least} to {most} and doesn't say which of them are "
-            "black and white (SMinSampleValue, SMaxSampleValue)"
+            f"the picture has values of {depth.bits} bits from {int(least)} to {int(most)} and doesn't say which of "
+            "them are black and white (SMinSampleValue, SMaxSampleValue)"
         )
     if depth.significant is not None and 0 < depth.significant < 16 and most < 1 << depth.significant:
         return 0.0, float((1 << depth.significant) - 1)
@@ -148,7 +148,8 @@ def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """``low`` to ``high`` as 0 to 255, uint8; what lies beyond is black or white."""
     exact: Any = values.astype(np.float32 if values.itemsize <= 2 or values.dtype == np.float32 else np.float64)
     exact -= low
-    exact *= 255 / (high - low)
+    exact *= 255
+    exact /= high - low
     np.clip(exact, 0, 255, out=exact)
     scaled: np.ndarray = np.rint(exact, out=exact).astype(np.uint8)
     return scaled
