@@ -14,8 +14,8 @@ _MOST_SCANS = "15"
 
 
 def configure() -> None:
-    """Fewer scans of a JPEG inside of a TIFF, and no lines of their own on stderr, past the log's format and without the
-    request's id: what is wrong with a file arrives as an exception too."""
+    """Fewer scans of a JPEG inside of a TIFF, and no lines of their own on stderr, past the log's format and without
+    the request's id: what is wrong with a file arrives as an exception too."""
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", _MOST_SCANS)
     for path in (Path(PIL.__file__).parents[1] / "pillow.libs").glob("libtiff*"):
