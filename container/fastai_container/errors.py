@@ -36,3 +36,15 @@ def printable(text: str) -> str:
         else char
         for char in text
     )
+
+
+class PictureError(ValueError):
+    """A picture that can't be used.
+
+    ``code``: not_an_image, truncated, too_many_pixels, too_complex (it would take too long to decode) or
+    unsupported_depth (its values have a range that the file doesn't say).
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

@@ -14,6 +14,10 @@ _NO_LIMIT = 1 << 60
 #: A picture with more is refused from its header, before any is decoded. 4000x3000 has 12 million. It stands here so
 #: that what only needs the number doesn't import what reads pictures.
 MAX_PIXELS = 100_000_000
+#: What decoding one picture may take, at most and whatever the memory (bytes): a second's work or two.
+MAX_PICTURE_BYTES = 512 * 2**20
+#: A telephone's JPEG of 12 megapixels is decoded whatever the memory; progressive and not subsampled it takes 100 MB.
+MIN_PICTURE_BYTES = 112 * 2**20
 
 
 def _read(path: str) -> str | None:
@@ -48,6 +52,25 @@ def memory_limit_bytes() -> int | None:
         if text is not None and text != "max" and int(text) < _NO_LIMIT:
             return int(text)
     return None
+
+
+def _meminfo(name: str) -> int | None:
+    text = _read("/proc/meminfo") or ""
+    line = next((line for line in text.splitlines() if line.startswith(f"{name}:")), None)
+    return int(line.split()[1]) * 1024 if line else None
+
+
+def free_memory_bytes() -> int | None:
+    """What this container may still take: the host's available memory, at most the container's limit; None where
+    neither is known."""
+    known = [value for value in (_meminfo("MemAvailable"), memory_limit_bytes()) if value is not None]
+    return min(known, default=None)
+
+
+def total_memory_bytes() -> int | None:
+    """The host's memory, at most the container's limit: the same whatever else runs; None where neither is known."""
+    known = [value for value in (_meminfo("MemTotal"), memory_limit_bytes()) if value is not None]
+    return min(known, default=None)
 
 
 def shared_memory_free_bytes() -> int | None:

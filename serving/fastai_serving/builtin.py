@@ -20,7 +20,7 @@ from fastai_serving.answers import (
     prediction,
     top_k,
 )
-from fastai_serving.explain import HEIGHT, draw, heat_map
+from fastai_serving.explain import HEIGHT, draw, fit, heat_map
 from fastai_serving.mistaken import seems
 from fastai_serving.request import Request
 from fastai_serving.runtime import Runtime, check_output, load_runtime
@@ -47,12 +47,12 @@ class Picture:
     shown: Image.Image | None = None
 
 
-def read_picture(request: Request, side: int | None, max_pixels: int) -> Image.Image:
+def read_picture(request: Request, side: int | None, settings: WorkerSettings) -> Image.Image:
     """The request's picture as upright RGB, for a square of ``side`` pixels; whole for None. Raises RequestError."""
     if not request.body:
         raise RequestError(400, "empty_body", "the request has no body; send one picture")
     try:
-        return open_picture(request.body, side, max_pixels)
+        return open_picture(request.body, side, settings.max_pixels, settings.picture_bytes)
     except PictureError as error:
         what = seems(request.body) if error.code == "not_an_image" else None
         raise RequestError(400, error.code, f"{error}; it seems to be {what}" if what else str(error)) from None
@@ -81,10 +81,14 @@ class Builtin:
         wants_png = choose_format(request.accept, self.settings.default_accept) == PNG
         top_k(request.attributes, len(self.predictor.model.vocab))
         size = self.predictor.model.image_size
-        # The model must see the same pixels whatever the answer's format, so what is shown is decoded apart.
-        pixels = np.asarray(center_square(read_picture(request, size, self.settings.max_pixels), size))
-        shown = read_picture(request, HEIGHT, self.settings.max_pixels) if wants_png else None
-        return Picture(pixels, shown)
+        image = read_picture(request, size, self.settings)
+        pixels = np.asarray(center_square(image, size))
+        if not wants_png:
+            return Picture(pixels)
+        if min(image.size) < HEIGHT:  # the model needs less of a JPEG than is shown
+            del image
+            image = read_picture(request, HEIGHT, self.settings)
+        return Picture(pixels, fit(image))
 
     def predict(self, pictures: list[Picture]) -> list[np.ndarray | Exception]:
         """A row of probabilities for each picture, by one forward pass; by one for each if that fails."""

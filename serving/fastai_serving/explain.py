@@ -87,10 +87,14 @@ def _overlay(picture: Image.Image, heat: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def draw(picture: Image.Image, heat: np.ndarray, predictions: list[dict[str, Any]]) -> bytes:
-    """A PNG: ``picture`` (upright RGB) under its heat map, beside its best classes with their confidence."""
+def fit(picture: Image.Image) -> Image.Image:
+    """``picture`` as large as it is shown: what waits for a batch shall not hold more."""
     aspect = min(MAX_ASPECT, max(1 / MAX_ASPECT, picture.width / picture.height))
-    shown = picture.resize((round(HEIGHT * aspect), HEIGHT), Image.Resampling.BILINEAR)
+    return picture.resize((round(HEIGHT * aspect), HEIGHT), Image.Resampling.BILINEAR)
+
+
+def draw(shown: Image.Image, heat: np.ndarray, predictions: list[dict[str, Any]]) -> bytes:
+    """A PNG: ``shown`` (RGB, from ``fit``) under its heat map, beside its best classes with their confidence."""
     canvas = Image.new("RGB", (shown.width + PANEL, HEIGHT), (250, 250, 248))
     canvas.paste(_overlay(shown, heat), (0, 0))
     pen = ImageDraw.Draw(canvas)

@@ -145,7 +145,7 @@ class ScriptModel:
             picture = self.builtin.read(request)
             return picture.pixels, picture
         self._check_type(request, pictures_alone=bool(pictures_alone))
-        image = read_picture(request, self.side, self.settings.max_pixels)
+        image = read_picture(request, self.side, self.settings)
         if self.is_learner:
             # fastai opens it as the learner's training did (its mode, no turning); a predict_fn is given the picture.
             return (torch_models.fastai_picture(image) if hooks.predict_fn else request.body), None

@@ -16,7 +16,16 @@ from pathlib import Path
 
 from fastai_container.errors import UserError
 from fastai_serving.scripts import PACKAGES_ENV, SCRIPT_ENV
-from fastai_serving.settings import MAX_PIXELS_ENV, MB, MIN_ANSWER_MB, SEAL_ENV, STATE_ENV, THREADS_ENV, Settings
+from fastai_serving.settings import (
+    MAX_PIXELS_ENV,
+    MB,
+    MIN_ANSWER_MB,
+    PICTURE_MEMORY_ENV,
+    SEAL_ENV,
+    STATE_ENV,
+    THREADS_ENV,
+    Settings,
+)
 
 logger = logging.getLogger("supervisor")
 
@@ -209,6 +218,7 @@ def environment(settings: Settings, state: Path, credentials: bool) -> dict[str,
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(settings.threads)),
         STATE_ENV: str(state),
         MAX_PIXELS_ENV: str(settings.max_pixels),
+        PICTURE_MEMORY_ENV: str(settings.picture_mb),
         "FASTAI_SAGEMAKER_LOG_LEVEL": java_level,
         "FASTAI_SAGEMAKER_LOG_FORMAT": settings.log_format,
         "FASTAI_SAGEMAKER_MMS_LOG_LEVEL": "debug" if settings.log_level == "DEBUG" else "error",

@@ -15,7 +15,15 @@ from importlib import metadata
 from sagemaker_inference import parameters
 
 from fastai_container.errors import UserError
-from fastai_container.resources import MAX_PIXELS, cpu_count, gpu_count, memory_limit_bytes
+from fastai_container.resources import (
+    MAX_PICTURE_BYTES,
+    MAX_PIXELS,
+    MIN_PICTURE_BYTES,
+    cpu_count,
+    free_memory_bytes,
+    gpu_count,
+    memory_limit_bytes,
+)
 from fastai_serving.answers import JSON, RequestError, choose_format, echo
 from fastai_serving.media_types import content_type_for, printable
 
@@ -37,18 +45,16 @@ WORKER_MB = 192
 JVM_EXTRA_MB = 96
 DEFAULT_HEAP_MB = 256
 MIN_HEAP_MB = 64
-BYTES_PER_PIXEL = 12
-#: A telephone's picture is decoded whatever the memory.
-MIN_PIXELS = 12_500_000
-
 HIGHEST_MAX_PIXELS = 1_000_000_000
 #: An answer may have this many MiB, or as many as a request.
 MIN_ANSWER_MB = 64
+HIGHEST_PICTURE_MB = 1_000_000
 
 BATCH_SIZE_ENV = "FASTAI_SAGEMAKER_BATCH_SIZE"
 BATCH_DELAY_ENV = "FASTAI_SAGEMAKER_BATCH_DELAY_MS"
 QUEUE_SIZE_ENV = "FASTAI_SAGEMAKER_QUEUE_SIZE"
 MAX_PIXELS_ENV = "FASTAI_SAGEMAKER_MAX_PIXELS"
+PICTURE_MEMORY_ENV = "FASTAI_SAGEMAKER_PICTURE_MEMORY_MB"
 MODEL_MEMORY_ENV = "FASTAI_SAGEMAKER_MODEL_MEMORY_MB"
 CREDENTIALS_ENV = "FASTAI_SAGEMAKER_WORKER_CREDENTIALS"
 LOG_FORMAT_ENV = "FASTAI_SAGEMAKER_LOG_FORMAT"
@@ -153,12 +159,13 @@ def usable_gpus() -> int:
     return 0 if version.endswith("+cpu") else gpu_count()
 
 
-def default_max_pixels(limit: int | None, heap: int, workers: int) -> int:
-    """What a worker's share of the memory holds: a picture is there as decoded, with alpha, and as RGB at once."""
-    if limit is None:
-        return MAX_PIXELS
-    share = (limit // MB - heap - JVM_EXTRA_MB) // workers - WORKER_MB // 2
-    return max(MIN_PIXELS, min(MAX_PIXELS, share * MB // BYTES_PER_PIXEL))
+def default_picture_mb(free: int | None, heap: int, workers: int) -> int:
+    """What decoding one picture may take: what is left of a worker's share of ``free`` bytes (None: unknown)."""
+    highest, lowest = MAX_PICTURE_BYTES // MB, MIN_PICTURE_BYTES // MB
+    if free is None:
+        return highest
+    share = (free // MB - heap - JVM_EXTRA_MB) // workers - WORKER_MB
+    return max(lowest, min(highest, share))
 
 
 def default_workers(cores: int, gpus: int, limit: int | None, heap: int) -> int:
@@ -185,6 +192,7 @@ class Settings:
     batch_delay_ms: int
     queue_size: int
     max_pixels: int
+    picture_mb: int
     heap_mb: int
     model_memory_mb: int
     multi_model: bool
@@ -207,6 +215,8 @@ class Settings:
         timeout = _integer(environment, parameters.MODEL_SERVER_TIMEOUT_SECONDS_ENV, timeout, 1, 86_400)
         batch = DEFAULT_BATCH_SIZE_GPU if gpus else DEFAULT_BATCH_SIZE
         credentials = _truth(environment, CREDENTIALS_ENV, "auto", "auto")
+        # Of many models as many may decode at once as there are cores.
+        picture = default_picture_mb(free_memory_bytes(), heap, max(workers, cores) if multi_model else workers)
         WorkerSettings.from_environment(environment)
         return cls(
             port=_integer(environment, parameters.BIND_TO_PORT_ENV, DEFAULT_PORT, 1, 65535),
@@ -219,9 +229,8 @@ class Settings:
             batch_size=_integer(environment, BATCH_SIZE_ENV, batch, 1, 1024),
             batch_delay_ms=_integer(environment, BATCH_DELAY_ENV, 0, 0, 60_000),
             queue_size=_integer(environment, QUEUE_SIZE_ENV, DEFAULT_QUEUE_SIZE, 1, 100_000),
-            max_pixels=_integer(
-                environment, MAX_PIXELS_ENV, default_max_pixels(limit, heap, workers), 1, HIGHEST_MAX_PIXELS
-            ),
+            max_pixels=_integer(environment, MAX_PIXELS_ENV, MAX_PIXELS, 1, HIGHEST_MAX_PIXELS),
+            picture_mb=_integer(environment, PICTURE_MEMORY_ENV, picture, 1, HIGHEST_PICTURE_MB),
             heap_mb=heap,
             model_memory_mb=_integer(environment, MODEL_MEMORY_ENV, WORKER_MB, 1, 1_000_000),
             multi_model=multi_model,
@@ -242,6 +251,7 @@ class WorkerSettings:
     max_batch: int = DEFAULT_BATCH_SIZE
     cores: int = 1
     max_answer_bytes: int = MIN_ANSWER_MB * MB
+    picture_bytes: int = MAX_PICTURE_BYTES
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> WorkerSettings:
@@ -260,6 +270,8 @@ class WorkerSettings:
             max_batch=_integer(environment, BATCH_SIZE_ENV, DEFAULT_BATCH_SIZE, 1, 1024),
             cores=cpu_count(),
             max_answer_bytes=max_answer_bytes(environment),
+            picture_bytes=MB
+            * _integer(environment, PICTURE_MEMORY_ENV, MAX_PICTURE_BYTES // MB, 1, HIGHEST_PICTURE_MB),
         )
 
     def check_for_builtin(self) -> None:

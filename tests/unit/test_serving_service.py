@@ -9,7 +9,7 @@ from PIL import Image
 
 from fastai_container.model_folder import Model
 from fastai_serving import builtin
-from fastai_serving.explain import STEPS, draw, heat_map
+from fastai_serving.explain import STEPS, draw, fit, heat_map
 from fastai_serving.service import Request, Service
 from fastai_serving.settings import WorkerSettings
 
@@ -118,7 +118,7 @@ def test_heat_is_where_the_answer_comes_from(runtime: Runtime):
 def test_any_shape_is_drawn(size):
     predictions = [{"class": "a very long name of a class, longer than the panel" * 2, "confidence": 1.0}]
     predictions += [{"class": str(index), "confidence": 0.0} for index in range(9)]
-    drawn = draw(Image.new("RGB", size, "green"), np.zeros((STEPS, STEPS), np.float32), predictions)
+    drawn = draw(fit(Image.new("RGB", size, "green")), np.zeros((STEPS, STEPS), np.float32), predictions)
     assert Image.open(io.BytesIO(drawn)).height == 448
 
 

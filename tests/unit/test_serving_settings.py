@@ -7,13 +7,11 @@ import pytest
 
 from fastai_serving import server
 from fastai_serving.settings import (
-    MAX_PIXELS,
     MB,
-    MIN_PIXELS,
     SettingError,
     Settings,
     WorkerSettings,
-    default_max_pixels,
+    default_picture_mb,
     default_workers,
     heap_mb,
     log_level,
@@ -62,6 +60,7 @@ def test_the_timeout_in_seconds_wins():
         ("SAGEMAKER_MULTI_MODEL", "tru"),
         ("FASTAI_SAGEMAKER_WORKER_CREDENTIALS", "always"),
         ("MMS_MAX_RESPONSE_SIZE", "64MB"),
+        ("FASTAI_SAGEMAKER_PICTURE_MEMORY_MB", "all"),
     ],
 )
 def test_a_wrong_value_is_named(name, value):
@@ -153,7 +152,7 @@ def test_log_level():
     assert log_level({"SAGEMAKER_CONTAINER_LOG_LEVEL": "warning"}) == "WARNING"
 
 
-def test_memory_decides_heap_workers_and_pixels():
+def test_memory_decides_heap_and_workers():
     assert heap_mb(6, None) == 256
     assert heap_mb(100, None) == 464
     assert heap_mb(6, 512 * MB) == 85
@@ -162,9 +161,29 @@ def test_memory_decides_heap_workers_and_pixels():
     assert default_workers(8, 0, 1024 * MB, 170) == 3
     assert default_workers(8, 0, 128 * MB, 64) == 1
     assert default_workers(8, 2, None, 256) == 2
-    assert default_max_pixels(None, 256, 2) == MAX_PIXELS
-    assert default_max_pixels(512 * MB, 85, 1) == MIN_PIXELS + (235 * MB // 12 - MIN_PIXELS)
-    assert default_max_pixels(128 * MB, 64, 1) == MIN_PIXELS
+
+
+def test_a_picture_may_take_what_is_left_of_a_workers_share():
+    assert default_picture_mb(None, 256, 2) == 512
+    assert default_picture_mb(64 * 1024 * MB, 256, 2) == 512, "a second or two of work, whatever the memory"
+    assert default_picture_mb(2048 * MB, 256, 2) == 512
+    assert default_picture_mb(1024 * MB, 170, 2) == (1024 - 170 - 96) // 2 - 192
+    assert default_picture_mb(512 * MB, 85, 1) == 512 - 85 - 96 - 192
+    assert default_picture_mb(128 * MB, 64, 1) == 112, "a telephone's JPEG is decoded whatever the memory"
+
+
+def test_without_a_limit_the_free_memory_counts(monkeypatch):
+    monkeypatch.setattr("fastai_serving.settings.free_memory_bytes", lambda: 700 * MB)
+    monkeypatch.setattr("fastai_serving.settings.memory_limit_bytes", lambda: None)
+    settings = Settings.from_environment({"SAGEMAKER_MODEL_SERVER_WORKERS": "1"})
+    assert settings.picture_mb == 700 - settings.heap_mb - 96 - 192
+
+
+def test_a_workers_limits_are_those_of_the_start(tmp_path):
+    settings = Settings.from_environment({"FASTAI_SAGEMAKER_PICTURE_MEMORY_MB": "77"})
+    told = server.environment(settings, tmp_path, credentials=False)
+    assert WorkerSettings.from_environment(told).picture_bytes == 77 * MB
+    assert WorkerSettings.from_environment(told).max_pixels == 100_000_000
 
 
 def test_credentials_are_left_out(monkeypatch, tmp_path):

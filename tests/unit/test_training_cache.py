@@ -3,7 +3,9 @@ from __future__ import annotations
 import multiprocessing
 
 import pytest
+from PIL import Image
 
+from fastai_container import resources
 from fastai_training import cache as cache_module
 from fastai_training.cache import MB, PictureCache, cache_bytes
 from fastai_training.hyperparameters import HyperParameters
@@ -58,8 +60,15 @@ def test_its_size_follows_the_free_memory(monkeypatch):
 
 
 def test_a_containers_limit_counts(monkeypatch):
-    monkeypatch.setattr(cache_module, "memory_limit_bytes", lambda: 5 * MB)
-    assert cache_module.free_memory_bytes() <= 5 * MB
+    monkeypatch.setattr(resources, "memory_limit_bytes", lambda: 5 * MB)
+    assert resources.free_memory_bytes() <= 5 * MB
+    assert resources.total_memory_bytes() == 5 * MB
+
+
+def test_a_very_large_picture_is_decoded_anew_each_time():
+    cache = PictureCache(1, 100 * MB)
+    assert not cache.put(0, Image.new("RGB", (5000, 5000)))
+    assert cache.get(0) is None
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import mmap
 import multiprocessing
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from fastai_container.resources import memory_limit_bytes
+from fastai_container.resources import free_memory_bytes
 
 MB = 2**20
 #: ``auto`` takes this share of the memory that is free.
 SHARE = 0.25
-
-
-def free_memory_bytes() -> int:
-    """What this container may still take: the host's available memory, at most the container's limit."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return 0
-    limit = memory_limit_bytes()
-    return available if limit is None else min(available, limit)
+#: A larger picture is decoded anew each time: kept, it would be there three times whenever it is asked for.
+LARGEST = 64 * MB
 
 
 def cache_bytes(asked: int | str, processes: int = 1) -> int:
     """Bytes for each of the host's ``processes``; ``asked`` is the hyperparameter cache_mb."""
-    total = int(free_memory_bytes() * SHARE) if asked == "auto" else int(asked) * MB
+    total = int((free_memory_bytes() or 0) * SHARE) if asked == "auto" else int(asked) * MB
     return total // processes
 
 
@@ -51,11 +41,14 @@ class PictureCache:
         start, width, height = (int(value) for value in self.index[number])
         if start == 0:
             return None
-        return Image.frombytes("RGB", (width, height), self.pixels[start - 1 : start - 1 + width * height * 3])
+        with memoryview(self.pixels) as pixels, pixels[start - 1 : start - 1 + width * height * 3] as part:
+            return Image.frombytes("RGB", (width, height), part)
 
     def put(self, number: int, picture: Image.Image) -> bool:
-        """Keep ``picture``; False when there is no room."""
+        """Keep ``picture``; False when there is no room, or it is too large to be worth it."""
         length = picture.width * picture.height * 3
+        if length > LARGEST:
+            return False
         with self.used.get_lock():
             start = self.used.value
             if start + length > self.size:

@@ -6,7 +6,6 @@ import codecs
 import contextlib
 import csv
 import json
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from fastai_container.errors import UserError
 from fastai_container.model_folder import vocabulary_fault
 from fastai_container.pictures import SUFFIXES
 from fastai_training.quoting import shown
+from fastai_training.tree import read_tree
 
 #: Pets-style names: everything before the last underscore and number, as in the seed's ``([^/]+)_\d+.jpg``.
 NAME_PATTERN = re.compile(r"^(?P<label>.+)_\d+$")
@@ -56,19 +56,6 @@ class Examples:
 
     def counts(self) -> Counter[str]:
         return Counter(item.label for item in self.items)
-
-
-def find_pictures(root: Path) -> list[Path]:
-    """All files below ``root`` with a picture's suffix, sorted; hidden files and folders are left out."""
-    found = []
-    for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        found += [
-            Path(folder) / name
-            for name in sorted(files)
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        ]
-    return found
 
 
 def _encoding(path: Path) -> str:
@@ -172,10 +159,10 @@ def _from_manifest(root: Path, label_column: str, *, forced: bool) -> Examples |
             skipped.append((file or f"row {number}", f"named in {manifest.name} but not there"))
         elif not label:
             skipped.append((file, f"no label in {manifest.name}"))
-        elif path in seen:  # on both sides of the split it would be validated on what it was trained on
+        elif path.resolve() in seen:  # on both sides of the split it would be validated on what it was trained on
             skipped.append((file, f"named twice in {manifest.name}"))
         else:
-            seen.add(path)
+            seen.add(path.resolve())
             items.append(Example(path, label))
     return Examples(root, items, f"manifest {shown(manifest.name)} (column {shown(label_name)})", skipped)
 
@@ -231,10 +218,12 @@ def find_examples(root: Path, label_from: str = "auto", label_column: str = "") 
     """
     if not root.is_dir():
         raise DataError(f"there is no folder {root}")
-    pictures = find_pictures(root)
+    tree = read_tree(root)
+    pictures = tree.pictures
     if not pictures:
         names = sorted(path.name for path in root.iterdir())
         held = f"it holds {', '.join(map(shown, names[:5]))}" if names else "it is empty"
+        held += "".join(f"; {shown(name)}: {why}" for name, why in tree.skipped[:3])
         raise DataError(f"no pictures in {root} ({held}); picture files end in {', '.join(sorted(SUFFIXES))}")
     examples: Examples | None
     if label_from == "manifest":
@@ -246,6 +235,8 @@ def find_examples(root: Path, label_from: str = "auto", label_column: str = "") 
     else:
         examples = _from_manifest(root, label_column, forced=False) or _detect(root, pictures)
     assert examples is not None
+    if not examples.source.startswith("manifest"):  # which says itself which files are meant
+        examples.skipped += tree.skipped
     # A folder's name need not be UTF-8, but a class's must: it is written as JSON.
     examples.items = [Example(item.path, item.label.encode("utf-8", "replace").decode()) for item in examples.items]
     long = next((item for item in examples.items if len(item.label) > LONGEST_LABEL), None)

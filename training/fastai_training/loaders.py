@@ -24,7 +24,7 @@ from fastai.vision.all import (
 )
 from PIL import Image
 
-from fastai_container.pictures import center_square, open_picture
+from fastai_container.pictures import PictureError, center_square, open_picture
 from fastai_container.resources import cpu_count, shared_memory_free_bytes
 from fastai_training.cache import PictureCache, cache_bytes
 from fastai_training.hyperparameters import HyperParameters
@@ -50,7 +50,10 @@ class OpenPicture(Transform):
         number = self.numbers[path]
         picture = self.cache.get(number)
         if picture is None:
-            picture = open_picture(path, self.side)
+            try:
+                picture = open_picture(path, self.side)
+            except PictureError as error:  # it was read before training: the file has changed or gone
+                raise ValueError(f"the picture {str(path)!r} can't be read any more: {error}") from None
             self.cache.put(number, picture)
         return PILImage(picture)
 

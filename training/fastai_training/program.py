@@ -71,7 +71,7 @@ class Data:
 def _usable(root: Path, channel: str, parameters: HyperParameters, say: Callable[[str], None], cores: int) -> Examples:
     found = find_examples(root, parameters.label_from, parameters.label_column)
     say(f"channel {channel}: {len(found.items)} pictures of {len(found.vocab)} classes, labels from {found.source}")
-    usable = leave_out_unreadable(found, strict=parameters.strict, processes=cores)
+    usable = leave_out_unreadable(found, strict=parameters.strict, processes=cores, side=parameters.image_size)
     if usable.skipped:
         named = "; ".join(f"{shown(name)}: {shown(why)}" for name, why in usable.skipped[:5])
         more = " ..." if len(usable.skipped) > 5 else ""
