@@ -9,6 +9,12 @@ final class Settings {
     static final long MAX_HELD = Math.max(Long.getLong("fastai.max_held", 64L << 20), MAX_REQUEST);
     /** Bytes of a refused body that are read and thrown away so that the client gets to see the answer. */
     static final long MAX_DISCARDED = Math.max(64L << 20, 4L * MAX_REQUEST);
+    /** Seconds without progress after which a request that is arriving is given up. */
+    static final int BODY_SECONDS = number("body_timeout", 30);
+    /** Seconds after which a connection without a request is closed: more than the 60 that load balancers keep one. */
+    static final int IDLE_SECONDS = number("idle", 75);
+    /** Connections at once. */
+    static final int MAX_CONNECTIONS = number("max_connections", 2000);
     static final int WORKERS = number("workers", 1);
     static final int BATCH_SIZE = number("batch_size", 1);
     /** Milliseconds that a worker waits for more requests once it has one; 0: it takes what is there. */
