@@ -9,7 +9,6 @@ import io.netty.handler.codec.http.DefaultFullHttpResponse;
 import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpVersion;
-import java.util.Arrays;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -28,7 +27,11 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
     private static final int MAX_EMPTY_LINES = 4;
     /** Milliseconds in which a client may still read its answer after the connection was closed for writing. */
     private static final long LINGER = 2000;
-    private static final byte[] NONE = {};
+    /**
+     * Lines and chunks that are read at once; then other connections have their turn, and this one goes on after a
+     * millisecond. Netty alone would let a client of tiny chunks keep the others of its thread waiting for many seconds.
+     */
+    private static final int MAX_STEPS = 4096;
 
     private enum State { HEAD, BODY, CHUNK_LINE, CHUNK, CHUNK_END, TRAILERS, CLOSED }
 
@@ -39,13 +42,12 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
     private State state = State.HEAD;
     /** While a request is being answered; what comes meanwhile is {@code rest}. */
     private boolean paused;
+    /** While others have their turn. */
+    private boolean resting;
     private ByteBuf rest;
     private boolean inputEnded;
 
-    /** The bytes of a head, a chunk's line or the trailers so far, and where the last of their lines begins. */
-    private byte[] text = NONE;
-    private int gathered;
-    private int line;
+    private final Lines lines = new Lines();
     private int emptyLines;
 
     /** The request that is arriving; null between two. */
@@ -71,7 +73,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
         ByteBuf in = (ByteBuf) message;
-        if (!paused) {
+        if (!paused && !resting) {
             read(in);
             return;
         }
@@ -90,7 +92,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
     private void read(ByteBuf in) {
         taken = 0;
         try {
-            while (in.isReadable() && !paused && state != State.CLOSED) {
+            for (int steps = 0; in.isReadable() && !paused && state != State.CLOSED && steps < MAX_STEPS; steps++) {
                 step(in);
             }
         } catch (Refusal why) {
@@ -101,8 +103,20 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
         }
         if (in.isReadable() && state != State.CLOSED) {
             rest = in;
+            if (!paused) {
+                resting = true;
+                context.channel().config().setAutoRead(false);
+                context.executor().schedule(this::rested, 1, TimeUnit.MILLISECONDS);
+            }
         } else {
             in.release();
+        }
+    }
+
+    private void rested() {
+        if (resting) {
+            resting = false;
+            goOn();
         }
     }
 
@@ -136,56 +150,28 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
         }
     }
 
-    /** Adds bytes to the text, up to the next LF; whether that came. The Refusal's: when there are more than a limit. */
-    private boolean gather(ByteBuf in, int limit, int status, String code) throws Refusal {
-        int from = in.readerIndex();
-        int found = in.indexOf(from, in.writerIndex(), (byte) '\n');
-        int count = (found < 0 ? in.writerIndex() : found + 1) - from;
-        int needed = gathered + count;
-        if (needed > limit) {
-            throw new Refusal(status, code, "the limit is " + limit + " bytes", true);
-        }
-        if (needed > text.length) {
-            text = Arrays.copyOf(text, Math.max(needed, Math.min(limit, Math.max(512, 2 * text.length))));
-        }
-        in.readBytes(text, gathered, count);
-        gathered = needed;
-        return found >= 0;
-    }
-
-    private boolean isEmptyLine() {
-        int count = gathered - line;
-        return count == 1 || count == 2 && text[line] == '\r';
-    }
-
     private void head(ByteBuf in) throws Refusal {
-        if (gathered == 0) {
+        if (lines.size == 0) {
             connection.headBegins();
         }
-        boolean first = line == 0;
+        boolean first = lines.isFirst();
         boolean found =
-                first ? gather(in, MAX_LINE, 414, "uri_too_long") : gather(in, MAX_HEAD, 431, "headers_too_large");
+                first
+                        ? lines.gather(in, MAX_LINE, 414, "uri_too_long")
+                        : lines.gather(in, MAX_HEAD, 431, "headers_too_large");
         if (!found) {
             return;
         }
-        if (!isEmptyLine()) {
-            line = gathered;
+        if (!lines.isEmpty()) {
+            lines.next();
         } else if (!first) {
-            RequestHead head = RequestHead.parse(text, gathered);
-            reset();
+            RequestHead head = RequestHead.parse(lines.bytes, lines.size);
+            lines.clear();
             begin(head, in.isReadable());
-        } else if (gathered == 2 && ++emptyLines <= MAX_EMPTY_LINES) {
-            reset(); // some clients end a body with one more line end
+        } else if (lines.size == 2 && ++emptyLines <= MAX_EMPTY_LINES) {
+            lines.clear(); // some clients end a body with one more line end
         } else {
             throw RequestHead.bad("it begins with empty lines");
-        }
-    }
-
-    private void reset() {
-        gathered = 0;
-        line = 0;
-        if (text.length > MAX_LINE) {
-            text = NONE;
         }
     }
 
@@ -221,32 +207,32 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
     }
 
     private void chunkLine(ByteBuf in) throws Refusal {
-        if (!gather(in, MAX_LINE, 400, "bad_request")) {
+        if (!lines.gather(in, MAX_LINE, 400, "bad_request")) {
             return;
         }
-        missing = ChunkLine.size(text, gathered);
+        missing = ChunkLine.size(lines.bytes, lines.size);
         if (missing > Settings.MAX_DISCARDED) {
             throw Body.tooLarge().asLast();
         }
-        extensions += gathered - Math.min(gathered, 18); // a size has that many bytes at most, with its line end
+        extensions += lines.size - Math.min(lines.size, 18); // a size has that many bytes at most, with its line end
         if (extensions > MAX_EXTENSIONS) {
             throw RequestHead.bad("its chunks have too many extensions");
         }
-        reset();
+        lines.clear();
         state = missing == 0 ? State.TRAILERS : State.CHUNK;
     }
 
     /** Fields after the last chunk: their form is checked, and nothing uses them. */
     private void trailers(ByteBuf in) throws Refusal {
-        if (!gather(in, MAX_HEAD, 431, "headers_too_large")) {
+        if (!lines.gather(in, MAX_HEAD, 431, "headers_too_large")) {
             return;
         }
-        if (!isEmptyLine()) {
-            line = gathered;
+        if (!lines.isEmpty()) {
+            lines.next();
             return;
         }
-        RequestHead.checkFields(text, gathered);
-        reset();
+        RequestHead.checkFields(lines.bytes, lines.size);
+        lines.clear();
         end();
     }
 
@@ -284,8 +270,9 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
         }
         HttpRequest head = request;
         forget();
-        reset();
+        lines.clear();
         state = State.CLOSED;
+        resting = false;
         pass(new Refused(head, why.last ? why : why.asLast()));
     }
 
@@ -304,12 +291,16 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
         }
         paused = false;
         connection.idle();
+        goOn();
+    }
+
+    private void goOn() {
         ByteBuf in = rest;
         if (in != null) {
             rest = null;
             read(in);
         }
-        if (!paused) {
+        if (!paused && !resting) {
             if (inputEnded) {
                 inputEnds();
             } else {
@@ -328,7 +319,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
     }
 
     boolean isReadingHead() {
-        return gathered > 0;
+        return lines.size > 0;
     }
 
     Upload currentUpload() {
@@ -358,7 +349,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
     public void userEventTriggered(ChannelHandlerContext context, Object event) {
         if (event instanceof ChannelInputShutdownEvent) {
             inputEnded = true;
-            if (!paused) {
+            if (!paused && !resting) {
                 inputEnds();
             }
         }
@@ -366,7 +357,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
     }
 
     private void inputEnds() {
-        if (state != State.CLOSED && (request != null || gathered > 0)) {
+        if (state != State.CLOSED && (request != null || lines.size > 0)) {
             fail(RequestHead.bad("it ended before its end"));
         } else {
             context.close();
