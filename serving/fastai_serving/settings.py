@@ -73,7 +73,7 @@ _KNOWN = frozenset(
     {
         *(value for name, value in vars(parameters).items() if name.isupper() and isinstance(value, str)),
         *("SAGEMAKER_SUBMIT_DIRECTORY", "FASTAI_SAGEMAKER_WEIGHTS"),
-        *(BATCH_SIZE_ENV, BATCH_DELAY_ENV, QUEUE_SIZE_ENV, MAX_PIXELS_ENV, MODEL_MEMORY_ENV),
+        *(BATCH_SIZE_ENV, BATCH_DELAY_ENV, QUEUE_SIZE_ENV, MAX_PIXELS_ENV, MODEL_MEMORY_ENV, BODY_TIMEOUT_ENV),
         *(CREDENTIALS_ENV, LOG_FORMAT_ENV),
     }
 )
