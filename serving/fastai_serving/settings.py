@@ -39,6 +39,8 @@ DEFAULT_BATCH_SIZE = 8
 DEFAULT_BATCH_SIZE_GPU = 32
 #: MMS's own.
 DEFAULT_QUEUE_SIZE = 100
+#: A client that is still there has sent something within it.
+DEFAULT_BODY_SECONDS = 30
 #: Measured: a worker with OpenVINO and a model of 20 MB takes 110 to 190 MB.
 WORKER_MB = 192
 #: Beyond its heap: code, threads, netty's buffers.
@@ -55,6 +57,7 @@ BATCH_DELAY_ENV = "FASTAI_SAGEMAKER_BATCH_DELAY_MS"
 QUEUE_SIZE_ENV = "FASTAI_SAGEMAKER_QUEUE_SIZE"
 MAX_PIXELS_ENV = "FASTAI_SAGEMAKER_MAX_PIXELS"
 PICTURE_MEMORY_ENV = "FASTAI_SAGEMAKER_PICTURE_MEMORY_MB"
+BODY_TIMEOUT_ENV = "FASTAI_SAGEMAKER_BODY_TIMEOUT"
 MODEL_MEMORY_ENV = "FASTAI_SAGEMAKER_MODEL_MEMORY_MB"
 CREDENTIALS_ENV = "FASTAI_SAGEMAKER_WORKER_CREDENTIALS"
 LOG_FORMAT_ENV = "FASTAI_SAGEMAKER_LOG_FORMAT"
@@ -77,7 +80,7 @@ _KNOWN = frozenset(
     {
         *(value for name, value in vars(parameters).items() if name.isupper() and isinstance(value, str)),
         *("SAGEMAKER_SUBMIT_DIRECTORY", "FASTAI_SAGEMAKER_WEIGHTS"),
-        *(BATCH_SIZE_ENV, BATCH_DELAY_ENV, QUEUE_SIZE_ENV, MAX_PIXELS_ENV, MODEL_MEMORY_ENV),
+        *(BATCH_SIZE_ENV, BATCH_DELAY_ENV, QUEUE_SIZE_ENV, MAX_PIXELS_ENV, MODEL_MEMORY_ENV, BODY_TIMEOUT_ENV),
         *(CREDENTIALS_ENV, LOG_FORMAT_ENV),
     }
 )
@@ -179,7 +182,8 @@ def default_workers(cores: int, gpus: int, limit: int | None, heap: int) -> int:
 
 @dataclass(frozen=True)
 class Settings:
-    """``timeout_seconds``: what a worker may take for a request; ``max_payload_bytes``: of a request's body."""
+    """``timeout_seconds``: what a worker may take for a request; ``max_payload_bytes``: of a request's body;
+    ``body_seconds``: without progress, after which a request that is arriving is given up."""
 
     port: int
     workers: int
@@ -187,6 +191,7 @@ class Settings:
     gpus: int
     timeout_seconds: int
     startup_seconds: int
+    body_seconds: int
     max_payload_bytes: int
     batch_size: int
     batch_delay_ms: int
@@ -225,6 +230,7 @@ class Settings:
             gpus=gpus,
             timeout_seconds=timeout,
             startup_seconds=_integer(environment, parameters.STARTUP_TIMEOUT_ENV, DEFAULT_STARTUP_SECONDS, 1, 86_400),
+            body_seconds=_integer(environment, BODY_TIMEOUT_ENV, DEFAULT_BODY_SECONDS, 1, 3600),
             max_payload_bytes=payload * MB,
             batch_size=_integer(environment, BATCH_SIZE_ENV, batch, 1, 1024),
             batch_delay_ms=_integer(environment, BATCH_DELAY_ENV, 0, 0, 60_000),
