@@ -30,12 +30,20 @@ DEFAULT_BATCH_SIZE = 8
 DEFAULT_BATCH_SIZE_GPU = 32
 #: MMS's own.
 DEFAULT_QUEUE_SIZE = 100
-#: Measured: a worker with OpenVINO and a model of 20 MB takes 110 to 190 MB.
-WORKER_MB = 192
-#: Beyond its heap: code, threads, netty's buffers.
-JVM_EXTRA_MB = 96
+#: Measured: a worker with OpenVINO and a model of 20 MB takes 110 to 190 MB, and up to 280 while it draws PNGs.
+WORKER_MB = 256
+#: A model more of a multi-model endpoint, as long as it draws none.
+MODEL_MB = 192
+#: Beyond its heap: code and threads (70 MB), and the buffers in which requests arrive and answers leave.
+JVM_EXTRA_MB = 128
 DEFAULT_HEAP_MB = 256
 MIN_HEAP_MB = 64
+#: Of the heap, what the front end itself takes: classes' objects, connections, the log.
+HEAP_OWN_MB = 32
+#: The collector fills two generations, moves what lives, and can't fill either to the last byte: of the rest of the
+#: heap a third is for the bodies of requests, of which batches that are just being answered count once more at most by
+#: half, and a third for answers.
+HEAP_SHARE = 3
 BYTES_PER_PIXEL = 12
 #: A telephone's picture is decoded whatever the memory.
 MIN_PIXELS = 12_500_000
@@ -138,9 +146,27 @@ def log_level(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def heap_mb(payload_mb: int, limit: int | None) -> int:
-    """The JVM's heap: a front end needs little, but a few of the largest requests must fit at once."""
-    wanted = max(DEFAULT_HEAP_MB, MIN_HEAP_MB + 4 * payload_mb)
-    return wanted if limit is None else max(MIN_HEAP_MB, min(wanted, limit // MB // 6))
+    """The JVM's heap: a front end needs little, but a few of the largest requests must fit at once.
+
+    Raises SettingError when not even one does, in what a front end may have of the memory ``limit`` (bytes).
+    """
+    least = HEAP_OWN_MB + HEAP_SHARE * payload_mb
+    wanted = max(DEFAULT_HEAP_MB, least + payload_mb)
+    if limit is None:
+        return wanted
+    most = limit // MB // 4
+    if payload_mb > DEFAULT_MAX_PAYLOAD_MB and least > most:
+        fits = max(DEFAULT_MAX_PAYLOAD_MB, (most - HEAP_OWN_MB) // HEAP_SHARE)
+        raise SettingError(
+            f"the environment variable {parameters.MAX_REQUEST_SIZE}={payload_mb}: requests of that size don't fit "
+            f"into the memory limit of {limit // MB} MB; set at most {fits}, or give the container more memory"
+        )
+    return max(MIN_HEAP_MB, least, min(wanted, limit // MB // 6))
+
+
+def held_mb(heap: int) -> int:
+    """MB of requests' bodies that the heap has room for at once, and as much of answers."""
+    return (heap - HEAP_OWN_MB) // HEAP_SHARE
 
 
 def usable_gpus() -> int:
@@ -171,7 +197,9 @@ def default_workers(cores: int, gpus: int, limit: int | None, heap: int) -> int:
 
 @dataclass(frozen=True)
 class Settings:
-    """``timeout_seconds``: what a worker may take for a request; ``max_payload_bytes``: of a request's body."""
+    """``timeout_seconds``: what a worker may take for a request; ``max_payload_bytes``: of a request's body;
+    ``script_batch_size``: of a model with a user's script, which works on one request after the other.
+    """
 
     port: int
     workers: int
@@ -181,6 +209,7 @@ class Settings:
     startup_seconds: int
     max_payload_bytes: int
     batch_size: int
+    script_batch_size: int
     batch_delay_ms: int
     queue_size: int
     max_pixels: int
@@ -216,13 +245,14 @@ class Settings:
             startup_seconds=_integer(environment, parameters.STARTUP_TIMEOUT_ENV, DEFAULT_STARTUP_SECONDS, 1, 86_400),
             max_payload_bytes=payload * MB,
             batch_size=_integer(environment, BATCH_SIZE_ENV, batch, 1, 1024),
+            script_batch_size=_integer(environment, BATCH_SIZE_ENV, 1, 1, 1024),
             batch_delay_ms=_integer(environment, BATCH_DELAY_ENV, 0, 0, 60_000),
             queue_size=_integer(environment, QUEUE_SIZE_ENV, DEFAULT_QUEUE_SIZE, 1, 100_000),
             max_pixels=_integer(
                 environment, MAX_PIXELS_ENV, default_max_pixels(limit, heap, workers), 1, HIGHEST_MAX_PIXELS
             ),
             heap_mb=heap,
-            model_memory_mb=_integer(environment, MODEL_MEMORY_ENV, WORKER_MB, 1, 1_000_000),
+            model_memory_mb=_integer(environment, MODEL_MEMORY_ENV, MODEL_MB, 1, 1_000_000),
             multi_model=multi_model,
             worker_credentials={"auto": None, "true": True, "false": False}[credentials],
             log_level=log_level(environment),

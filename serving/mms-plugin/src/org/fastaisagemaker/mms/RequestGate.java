@@ -112,6 +112,17 @@ final class RequestGate extends ChannelInboundHandlerAdapter {
         context.fireChannelRead(why);
     }
 
+    @Override
+    public void userEventTriggered(ChannelHandlerContext context, Object event) throws Exception {
+        if (event == Stop.TIME_IS_UP && arriving) {
+            InFlight.release(held);
+            held = 0;
+            refusal = Stop.refusal().asLast();
+            refuse(context, refusal);
+        }
+        super.userEventTriggered(context, event);
+    }
+
     private static Refusal tooLarge() {
         return new Refusal(
                 413,

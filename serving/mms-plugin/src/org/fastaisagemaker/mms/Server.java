@@ -33,14 +33,12 @@ import org.apache.commons.cli.DefaultParser;
 
 /**
  * multi-model-server with one listening address and our own handlers in front of its own: see FrontDoor. Its
- * management API has no address at all. SIGTERM drains (a shutdown hook).
+ * management API has no address at all. SIGTERM drains (a shutdown hook): see Stop.
  */
 public final class Server extends ModelServer {
     private static final int MAX_LINE = 8 * 1024;
     private static final int MAX_HEADERS = 32 * 1024;
     private static final int MAX_CHUNK = 64 * 1024;
-    /** Milliseconds; connections that are idle when draining begins may still bring a request that was on its way. */
-    private static final long GRACE = 500;
 
     private volatile Channel listening;
 
@@ -58,8 +56,9 @@ public final class Server extends ModelServer {
             InternalLoggerFactory.setDefaultFactory(Slf4JLoggerFactory.INSTANCE);
             PluginsManager.getInstance().initialize();
             Server server = new Server(ConfigManager.getInstance());
+            Models.watchStart();
             server.start();
-            Runtime.getRuntime().addShutdownHook(new Thread(server::drain, "drain"));
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> Stop.drain(server.listening), "drain"));
             Models.start();
             new CountDownLatch(1).await();
         } catch (Throwable e) {
@@ -104,6 +103,7 @@ public final class Server extends ModelServer {
                                 new ChannelInitializer<Channel>() {
                                     @Override
                                     protected void initChannel(Channel channel) {
+                                        Stop.CONNECTIONS.add(channel);
                                         addHandlers(channel.pipeline());
                                     }
                                 });
@@ -126,27 +126,5 @@ public final class Server extends ModelServer {
 
     static void renewAggregator(ChannelPipeline pipeline) {
         pipeline.replace("aggregator", "aggregator", new HttpObjectAggregator(Settings.MAX_REQUEST));
-    }
-
-    /** Takes no more connections, lets everything in flight be answered, then returns: the process ends. */
-    private void drain() {
-        InFlight.drain();
-        long begin = System.currentTimeMillis();
-        if (listening != null) {
-            listening.close().awaitUninterruptibly(1000);
-        }
-        long end = begin + Settings.DRAIN_SECONDS * 1000L;
-        long quiet = begin;
-        // The number may touch zero between two requests of one connection.
-        while (System.currentTimeMillis() < end && System.currentTimeMillis() - quiet < GRACE) {
-            if (InFlight.requests() > 0) {
-                quiet = System.currentTimeMillis();
-            }
-            try {
-                Thread.sleep(5);
-            } catch (InterruptedException e) {
-                return;
-            }
-        }
     }
 }
