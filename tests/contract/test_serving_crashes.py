@@ -13,25 +13,31 @@ import requests
 
 from tests.contract.conftest import Endpoint, Job
 from tests.contract.serving import classes, direct, exit_code, kill, last_line, processes, some_pictures
+from tests.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.engine, pytest.mark.pets]
 
-LONG = 120
 SEGFAULT = (
     "import ctypes\ndef model_fn(model_dir):\n    print('reading weights', flush=True)\n    ctypes.string_at(0)\n"
 )
 EXIT = "import os\ndef model_fn(model_dir):\n    print('giving up', flush=True)\n    os._exit(5)\n"
 HUNGRY = "def model_fn(model_dir):\n    return b'x' * 3_000_000_000\ndef predict_fn(data, model):\n    return 1\n"
 MEMORY_ERROR = "def model_fn(model_dir):\n    raise MemoryError\ndef predict_fn(data, model):\n    return 1\n"
-#: Answers its process's id; takes as many seconds as the body says, or ends its process.
+#: Answers its process's id; takes as many seconds as the body says, ends its process, or waits for another process.
 SCRIPT = """
-import os, time
+import glob, os, time
 def model_fn(model_dir): return None
 def input_fn(data, kind): return data.decode()
 def predict_fn(data, model):
+    print("begin", data, flush=True)
     if data == "die": os._exit(9)
-    time.sleep(float(data))
-    return {"pid": os.getpid()}
+    if not data.startswith("meet"):
+        time.sleep(float(data))
+        return {"pid": os.getpid()}
+    open(f"/tmp/{data}-{os.getpid()}", "w").close()
+    end = time.monotonic() + 50
+    while len(glob.glob(f"/tmp/{data}-*")) < 2 and time.monotonic() < end: time.sleep(0.01)
+    return {"met": len(glob.glob(f"/tmp/{data}-*"))}
 """
 
 
@@ -49,7 +55,7 @@ def posts(endpoint: Endpoint, bodies: list[bytes], path: str = "/invocations") -
 
     def post(index: int) -> None:
         answers[index] = requests.post(
-            f"{url}{path}", data=bodies[index], headers={"Content-Type": "text/plain"}, timeout=LONG
+            f"{url}{path}", data=bodies[index], headers={"Content-Type": "text/plain"}, timeout=PATIENCE
         )
 
     threads = [threading.Thread(target=post, args=(index,)) for index in range(len(bodies))]
@@ -79,20 +85,20 @@ def test_a_crash_while_loading_ends_the_container_with_its_reason(start_endpoint
         mem_limit="500m",
         memswap_limit="500m",
     )
-    assert exit_code(endpoint, timeout=LONG) == 1
+    assert exit_code(endpoint, timeout=PATIENCE) == 1
     for word in words:
         assert word in last_line(endpoint)
 
 
 def test_a_built_in_model_that_does_not_fit_ends_the_container(start_endpoint, pets_job: Job):
     endpoint = start_endpoint(pets_job.model, wait=False, mem_limit="140m", memswap_limit="140m")
-    assert exit_code(endpoint, timeout=LONG) == 1
+    assert exit_code(endpoint, timeout=PATIENCE) == 1
     assert "the memory was used up (its limit is 140 MB)" in last_line(endpoint)
 
 
 def test_models_of_multi_model_server_s_own_are_refused(start_endpoint, pets_job: Job):
     endpoint = start_endpoint(pets_job.model, environment={"MMS_LOAD_MODELS": "all"}, wait=False)
-    assert exit_code(endpoint, timeout=LONG) == 1
+    assert exit_code(endpoint, timeout=PATIENCE) == 1
     assert "MMS_LOAD_MODELS is not obeyed" in last_line(endpoint)
 
 
@@ -112,7 +118,7 @@ def test_crashes_on_a_multi_model_endpoint(start_endpoint, pets_job: Job, tmp_pa
     )
 
     def load(name: str, url: str) -> tuple[int, str, str]:
-        answer = requests.post(f"{endpoint.url}/models", json={"model_name": name, "url": url}, timeout=LONG)
+        answer = requests.post(f"{endpoint.url}/models", json={"model_name": name, "url": url}, timeout=PATIENCE)
         error = answer.json()["error"]
         return answer.status_code, error["code"], error["message"]
 
@@ -160,19 +166,19 @@ def test_a_batch_of_a_script_has_the_time_of_all_its_requests(start_endpoint, tm
 def test_two_requests_at_once_go_to_two_workers(start_endpoint, tmp_path: Path):
     environment = {"SAGEMAKER_MODEL_SERVER_WORKERS": "2", "FASTAI_SAGEMAKER_BATCH_SIZE": "8"}
     endpoint = start_endpoint(folder_with(tmp_path, SCRIPT), environment=environment)
-    for _ in range(12):
+    for index in range(20):
         # one that comes first makes its worker the one that has waited the longest
         assert posts(endpoint, [b"0"])[0].status_code == 200
-        answers = posts(endpoint, [b"0.5", b"0.5"])
-        assert len({answer.json()["pid"] for answer in answers}) == 2
+        answers = posts(endpoint, [b"meet%d" % index] * 2)
+        assert [answer.json() for answer in answers] == [{"met": 2}] * 2
 
 
 def test_the_companions_of_a_request_that_ends_its_worker_are_answered(start_endpoint, tmp_path: Path):
     environment = {"SAGEMAKER_MODEL_SERVER_WORKERS": "1", "FASTAI_SAGEMAKER_BATCH_SIZE": "8"}
     endpoint = start_endpoint(folder_with(tmp_path, SCRIPT), environment=environment)
-    first = threading.Thread(target=posts, args=(endpoint, [b"2"]))
+    first = threading.Thread(target=posts, args=(endpoint, [b"5"]))
     first.start()
-    time.sleep(0.5)  # the worker has one request; these wait and are one batch
+    until(lambda: "begin 5" in endpoint.log())  # the worker has one request; these wait and are one batch
     answers = posts(endpoint, [b"0", b"0", b"die", b"0", b"0"])
     first.join()
     assert [answer.status_code for answer in answers] == [200, 200, 503, 200, 200]
@@ -190,7 +196,7 @@ def test_requests_of_killed_workers_are_answered(start_endpoint, pets_job: Job, 
             f"{direct(endpoint)}/invocations",
             data=pictures[name],
             headers={"Content-Type": "image/jpeg", "Accept": "image/png"},
-            timeout=LONG,
+            timeout=PATIENCE,
         )
 
     threads = [threading.Thread(target=post, args=(name,)) for name in expected]

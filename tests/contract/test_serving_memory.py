@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,9 @@ from tests.contract.serving import (
     processes,
     some_pictures,
 )
-from tests.contract.test_serving_crashes import LONG, folder_with
+from tests.contract.test_serving_crashes import folder_with
 from tests.contract.test_serving_multi_model import load, unload
+from tests.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.engine, pytest.mark.pets]
 
@@ -51,7 +51,7 @@ def burst(endpoint: Endpoint, body: bytes, clients: int, rounds: int = 2) -> Cou
             gate.wait()
             for _ in range(rounds):
                 try:
-                    answer = session.post(url, data=body, headers={"Content-Type": "image/jpeg"}, timeout=LONG)
+                    answer = session.post(url, data=body, headers={"Content-Type": "image/jpeg"}, timeout=PATIENCE)
                     found[answer.status_code] += 1
                     if answer.status_code != 200:
                         assert answer.json()["error"]["code"] == "busy"
@@ -65,11 +65,6 @@ def burst(endpoint: Endpoint, body: bytes, clients: int, rounds: int = 2) -> Cou
     for thread in threads:
         thread.join()
     return found
-
-
-def start_of(endpoint: Endpoint) -> str:
-    endpoint.container.reload()
-    return str(endpoint.container.attrs["State"]["StartedAt"])
 
 
 @pytest.mark.parametrize("memory_limit", ["512m", "768m", "1g", "2g", None])
@@ -109,17 +104,17 @@ def test_clients_that_do_not_read_their_answers_end_nothing(start_endpoint, tmp_
     url = f"{direct(endpoint)}/invocations"
     unread = []
     for _ in range(24):
-        answer = requests.post(url, data=b"8000000", headers={"Content-Type": "text/plain"}, stream=True, timeout=LONG)
+        answer = requests.post(
+            url, data=b"8000000", headers={"Content-Type": "text/plain"}, stream=True, timeout=PATIENCE
+        )
         assert answer.status_code in (200, 503)
         unread.append(answer)
     assert [answer.status_code for answer in unread].count(503) > 0, "nothing bounds what is not read"
-    assert requests.post(url, data=b"1000", headers={"Content-Type": "text/plain"}, timeout=LONG).text == "x" * 1000
+    assert requests.post(url, data=b"1000", headers={"Content-Type": "text/plain"}, timeout=PATIENCE).text == "x" * 1000
     for answer in unread:
         answer.close()
-    deadline = time.monotonic() + LONG
-    while requests.post(url, data=b"8000000", headers={"Content-Type": "text/plain"}, timeout=LONG).status_code != 200:
-        assert time.monotonic() < deadline
-        time.sleep(1)
+    again = {"data": b"8000000", "headers": {"Content-Type": "text/plain"}, "timeout": PATIENCE}
+    until(lambda: requests.post(url, **again).status_code == 200)
 
 
 def test_the_largest_payload_of_a_batch_transform(start_endpoint, tmp_path: Path):
@@ -131,25 +126,26 @@ def test_the_largest_payload_of_a_batch_transform(start_endpoint, tmp_path: Path
     assert set(found) <= {200, 503}, found
     assert found[200] > 0, found
     refused = start_endpoint(model, environment=environment, wait=False, **limits("512m"))
-    assert exit_code(refused, timeout=LONG) == 1
+    assert exit_code(refused, timeout=PATIENCE) == 1
     assert "SAGEMAKER_MAX_PAYLOAD_IN_MB=100" in last_line(refused)
     assert "at most 32" in last_line(refused)
 
 
 def wait_for_less(endpoint: Endpoint, most: float, *pids: int) -> None:
     """Until the proportional share of memory, of the processes named or of all, is at most ``most`` bytes."""
-    deadline = time.monotonic() + 180
-    while (now := memory(endpoint, "Pss", *pids)) > most:
-        assert time.monotonic() < deadline, f"{now / 1e6:.0f} MB, more than {most / 1e6:.0f}"
-        time.sleep(2)
+    until(
+        lambda: memory(endpoint, "Pss", *pids) <= most,
+        lambda: f"{memory(endpoint, 'Pss', *pids) / 1e6:.0f} MB, more than {most / 1e6:.0f}",
+        seconds=2 * PATIENCE,
+    )
 
 
 def test_memory_of_large_bodies_is_given_back(start_endpoint, pets_job: Job, pets: Path):
     endpoint = start_endpoint(pets_job.model)
     pictures = some_pictures(pets, 8)
     expected = classes(endpoint, pictures)
-    with Load(direct(endpoint), pictures, clients=16, seconds=5):
-        time.sleep(5)  # an endpoint that has seen ordinary traffic
+    with Load(direct(endpoint), pictures, clients=16) as ordinary:
+        ordinary.wait_for_answers(200)
     before, java = memory(endpoint, "Pss"), processes(endpoint)["java"][0]
     front_end = memory(endpoint, "Pss", java)
     for _ in range(4):
@@ -177,7 +173,7 @@ def test_memory_of_unloaded_models_is_given_back(start_endpoint, pets_job: Job, 
             threading.Thread(
                 target=requests.post,
                 args=(f"{direct(endpoint)}/models/{name}/invoke",),
-                kwargs={"data": body, "headers": {"Content-Type": "image/jpeg"}, "timeout": LONG},
+                kwargs={"data": body, "headers": {"Content-Type": "image/jpeg"}, "timeout": PATIENCE},
             )
             for _ in range(12)
         ]
@@ -186,5 +182,5 @@ def test_memory_of_unloaded_models_is_given_back(start_endpoint, pets_job: Job, 
         for thread in threads:
             thread.join()
         assert unload(endpoint, name).status_code == 200
-    assert json.loads(requests.get(f"{endpoint.url}/models", timeout=LONG).text) == {"models": []}
+    assert json.loads(requests.get(f"{endpoint.url}/models", timeout=PATIENCE).text) == {"models": []}
     wait_for_less(endpoint, before + KEPT)
