@@ -197,6 +197,7 @@ def plugin_properties(
         "batch_delay": settings.batch_delay_ms,
         "timeout": settings.timeout_seconds,
         "startup_timeout": settings.startup_seconds,
+        "body_timeout": settings.body_seconds,
         "drain": DRAIN_SECONDS,
         "models_root": models,
         "model_bytes": settings.model_memory_mb * MB,

@@ -30,6 +30,8 @@ DEFAULT_BATCH_SIZE = 8
 DEFAULT_BATCH_SIZE_GPU = 32
 #: MMS's own.
 DEFAULT_QUEUE_SIZE = 100
+#: A client that is still there has sent something within it.
+DEFAULT_BODY_SECONDS = 30
 #: Measured: a worker with OpenVINO and a model of 20 MB takes 110 to 190 MB, and up to 280 while it draws PNGs.
 WORKER_MB = 256
 #: A model more of a multi-model endpoint, as long as it draws none.
@@ -56,6 +58,7 @@ BATCH_SIZE_ENV = "FASTAI_SAGEMAKER_BATCH_SIZE"
 BATCH_DELAY_ENV = "FASTAI_SAGEMAKER_BATCH_DELAY_MS"
 QUEUE_SIZE_ENV = "FASTAI_SAGEMAKER_QUEUE_SIZE"
 MAX_PIXELS_ENV = "FASTAI_SAGEMAKER_MAX_PIXELS"
+BODY_TIMEOUT_ENV = "FASTAI_SAGEMAKER_BODY_TIMEOUT"
 MODEL_MEMORY_ENV = "FASTAI_SAGEMAKER_MODEL_MEMORY_MB"
 CREDENTIALS_ENV = "FASTAI_SAGEMAKER_WORKER_CREDENTIALS"
 LOG_FORMAT_ENV = "FASTAI_SAGEMAKER_LOG_FORMAT"
@@ -198,7 +201,8 @@ def default_workers(cores: int, gpus: int, limit: int | None, heap: int) -> int:
 @dataclass(frozen=True)
 class Settings:
     """``timeout_seconds``: what a worker may take for a request; ``max_payload_bytes``: of a request's body;
-    ``script_batch_size``: of a model with a user's script, which works on one request after the other.
+    ``script_batch_size``: of a model with a user's script, which works on one request after the other;
+    ``body_seconds``: without progress, after which a request that is arriving is given up.
     """
 
     port: int
@@ -207,6 +211,7 @@ class Settings:
     gpus: int
     timeout_seconds: int
     startup_seconds: int
+    body_seconds: int
     max_payload_bytes: int
     batch_size: int
     script_batch_size: int
@@ -243,6 +248,7 @@ class Settings:
             gpus=gpus,
             timeout_seconds=timeout,
             startup_seconds=_integer(environment, parameters.STARTUP_TIMEOUT_ENV, DEFAULT_STARTUP_SECONDS, 1, 86_400),
+            body_seconds=_integer(environment, BODY_TIMEOUT_ENV, DEFAULT_BODY_SECONDS, 1, 3600),
             max_payload_bytes=payload * MB,
             batch_size=_integer(environment, BATCH_SIZE_ENV, batch, 1, 1024),
             script_batch_size=_integer(environment, BATCH_SIZE_ENV, 1, 1, 1024),

@@ -29,6 +29,7 @@ def test_defaults():
     assert (settings.port, settings.timeout_seconds, settings.max_payload_bytes) == (8080, 60, 6 * MB)
     assert settings.workers * settings.threads >= 1
     assert settings.batch_delay_ms == 0
+    assert settings.body_seconds == 30
     assert not settings.multi_model
 
 
@@ -63,6 +64,8 @@ def test_the_timeout_in_seconds_wins():
         ("SAGEMAKER_MULTI_MODEL", "tru"),
         ("FASTAI_SAGEMAKER_WORKER_CREDENTIALS", "always"),
         ("MMS_MAX_RESPONSE_SIZE", "64MB"),
+        ("FASTAI_SAGEMAKER_BODY_TIMEOUT", "0"),
+        ("FASTAI_SAGEMAKER_BODY_TIMEOUT", "half an hour"),
     ],
 )
 def test_a_wrong_value_is_named(name, value):

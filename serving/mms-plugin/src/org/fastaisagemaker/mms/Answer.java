@@ -33,11 +33,22 @@ final class Answer {
         return response;
     }
 
+    /** To OPTIONS: the methods of a path, as Allow has them. */
+    static FullHttpResponse options(String allowed) {
+        FullHttpResponse response = new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, HttpResponseStatus.NO_CONTENT);
+        response.headers().set(HttpHeaderNames.ALLOW, allowed);
+        return response;
+    }
+
     static FullHttpResponse error(int status, String code, String message) {
         return json(status, Map.of("error", Map.of("code", code, "message", message)));
     }
 
     static FullHttpResponse error(Refusal refusal) {
-        return error(refusal.status, refusal.code, refusal.getMessage());
+        FullHttpResponse answer = error(refusal.status, refusal.code, refusal.getMessage());
+        if (refusal.headerName() != null) {
+            answer.headers().set(refusal.headerName(), refusal.headerValue());
+        }
+        return answer;
     }
 }

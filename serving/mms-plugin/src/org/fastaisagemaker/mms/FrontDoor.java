@@ -1,20 +1,21 @@
 package org.fastaisagemaker.mms;
 
-import com.amazonaws.ml.mms.servingsdk.impl.PluginsManager;
+import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelDuplexHandler;
-import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
+import io.netty.handler.codec.http.DefaultFullHttpResponse;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpUtil;
 import io.netty.util.ReferenceCountUtil;
 import io.netty.util.concurrent.ScheduledFuture;
-import java.util.ArrayDeque;
+import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
@@ -33,17 +34,20 @@ final class FrontDoor extends ChannelDuplexHandler {
     private static final String FROM_WORKER = "x-fastai-worker";
     /** The client's Content-Type: MMS would take forms apart, and fails on a broken one. */
     private static final String CONTENT_TYPE = "x-fastai-content-type";
+    /** In MMS's answer when the queue is full; it says 503 of a worker's failures too. */
+    private static final String QUEUE_FULL = "ServiceUnavailableException";
     private static final String REQUEST_ID = "x-request-id";
     private static final String[] REQUEST_IDS = {"x-amzn-requestid", "x-amzn-sagemaker-inference-id", REQUEST_ID};
     private static final Pattern SAFE_ID = Pattern.compile("[A-Za-z0-9._:/+=@-]{1,128}");
     private static final Logger ACCESS = LoggerFactory.getLogger("access");
-    private static final int PIPELINED = 64;
 
     /** Requests that each model of a multi-model endpoint has now. */
     private static final Map<String, Integer> INVOKING = new ConcurrentHashMap<>();
 
-    private final ArrayDeque<Object> waiting = new ArrayDeque<>();
+    private final RequestReader reader;
     private boolean busy;
+    /** Whether the answer is a head alone. */
+    private boolean headOnly;
     private boolean keepAlive;
     private boolean silent;
     private long begin;
@@ -53,46 +57,55 @@ final class FrontDoor extends ChannelDuplexHandler {
     private ScheduledFuture<?> deadline;
     private String model;
 
+    FrontDoor(RequestReader reader) {
+        this.reader = reader;
+    }
+
     static int invoking(String model) {
         return INVOKING.getOrDefault(model, 0);
     }
 
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
-        if (!(message instanceof FullHttpRequest) && !(message instanceof Refusal)) {
-            context.fireChannelRead(message);
-        } else if (!busy) {
-            take(context, message);
-        } else if (waiting.size() < PIPELINED) {
-            waiting.add(message);
-        } else {
-            drop(message);
-            context.close();
-        }
-    }
-
-    private void take(ChannelHandlerContext context, Object message) {
         busy = true;
         silent = false;
+        headOnly = false;
         begin = System.nanoTime();
         bytes = 0;
         what = "-";
         requestId = null;
-        context.channel().config().setAutoRead(false);
-        if (message instanceof Refusal) {
-            keepAlive = !((Refusal) message).last;
-            context.channel().write(Answer.error((Refusal) message));
-            context.channel().flush();
-            return;
+        if (message instanceof Refused) {
+            refuse(context, (Refused) message);
+        } else {
+            take(context, (FullHttpRequest) message);
         }
-        FullHttpRequest request = (FullHttpRequest) message;
-        bytes = request.content().readableBytes();
-        keepAlive = HttpUtil.isKeepAlive(request) && request.decoderResult().isSuccess();
-        requestId = identify(request.headers());
-        String uri = request.uri();
-        int query = uri.indexOf('?');
-        String path = query < 0 ? uri : uri.substring(0, query);
+    }
+
+    private void refuse(ChannelHandlerContext context, Refused refused) {
+        if (refused.request != null) {
+            look(refused.request);
+        }
+        keepAlive = !refused.why.last && HttpUtil.isKeepAlive(refused.request);
+        context.channel().writeAndFlush(Answer.error(refused.why));
+    }
+
+    /** Notes what is asked; the path. */
+    private String look(HttpRequest request) {
+        String path = Routes.path(request.uri());
         what = request.method().name() + ' ' + printable(path);
+        requestId = identify(request.headers());
+        headOnly = HttpMethod.HEAD.equals(request.method());
+        silent = path.equals("/ping");
+        return path;
+    }
+
+    private void take(ChannelHandlerContext context, FullHttpRequest request) {
+        bytes = request.content().readableBytes();
+        keepAlive = HttpUtil.isKeepAlive(request);
+        String path = look(request);
+        if (headOnly) {
+            request.setMethod(HttpMethod.GET);
+        }
         FullHttpResponse answer = null;
         try {
             answer = route(context, request, path);
@@ -107,23 +120,16 @@ final class FrontDoor extends ChannelDuplexHandler {
 
     /** The answer, or null when the request was handed on or its answer comes later. */
     private FullHttpResponse route(ChannelHandlerContext context, FullHttpRequest request, String path) throws Refusal {
-        if (!request.decoderResult().isSuccess()) {
-            throw new Refusal(400, "bad_request", "this is no valid HTTP request");
+        if (HttpMethod.OPTIONS.equals(request.method()) && !Routes.anothersEndpoint(path)) {
+            return Answer.options(Routes.allowed(path));
         }
         switch (path) {
             case "/ping":
-                silent = true;
-                allow(request, HttpMethod.GET);
                 Refusal reason = Models.unhealthy();
                 return reason != null ? Answer.error(reason) : Answer.json(200, Map.of("status", "healthy"));
             case "/execution-parameters":
-                allow(request, HttpMethod.GET);
                 return Answer.json(200, parameters());
             case "/invocations":
-                allow(request, HttpMethod.POST);
-                if (Settings.multiModel()) {
-                    throw new Refusal(404, "not_found", "this is a multi-model endpoint: POST /models/NAME/invoke");
-                }
                 if (!Models.started()) {
                     throw Models.unhealthy();
                 }
@@ -142,18 +148,8 @@ final class FrontDoor extends ChannelDuplexHandler {
             MultiModel.answer(context.channel(), request, path);
             return null;
         }
-        String[] segments = path.split("/");
-        if (segments.length > 1 && PluginsManager.getInstance().getInferenceEndpoints().containsKey(segments[1])) {
-            context.fireChannelRead(request);
-            return null;
-        }
-        throw new Refusal(404, "not_found", "there is nothing here; POST a picture to /invocations");
-    }
-
-    static void allow(FullHttpRequest request, HttpMethod method) throws Refusal {
-        if (!method.equals(request.method())) {
-            throw new Refusal(405, "method_not_allowed", "only " + method + " is answered here");
-        }
+        context.fireChannelRead(request); // another plug-in's: Routes.check lets nothing else through
+        return null;
     }
 
     private static Map<String, Object> parameters() {
@@ -220,7 +216,7 @@ final class FrontDoor extends ChannelDuplexHandler {
             return;
         }
         FullHttpResponse answer = formed((FullHttpResponse) message);
-        boolean stay = keepAlive && !InFlight.draining();
+        boolean stay = keepAlive && !InFlight.draining() && !reader.isLast();
         HttpHeaders headers = answer.headers();
         headers.set(HttpHeaderNames.CONNECTION, stay ? HttpHeaderValues.KEEP_ALIVE : HttpHeaderValues.CLOSE);
         if (requestId != null) {
@@ -235,13 +231,26 @@ final class FrontDoor extends ChannelDuplexHandler {
                     InFlight.end();
                 });
         if (!stay) {
-            written.addListener(ChannelFutureListener.CLOSE);
+            written.addListener(future -> reader.close());
         }
         finish();
-        context.write(answer, written);
+        context.write(headOnly ? headOf(answer) : answer, written);
         if (stay) {
             context.executor().execute(() -> next(context));
         }
+    }
+
+    private static FullHttpResponse headOf(FullHttpResponse answer) {
+        HttpUtil.setContentLength(answer, answer.content().readableBytes());
+        FullHttpResponse head =
+                new DefaultFullHttpResponse(
+                        answer.protocolVersion(),
+                        answer.status(),
+                        Unpooled.EMPTY_BUFFER,
+                        answer.headers(),
+                        answer.trailingHeaders());
+        answer.release();
+        return head;
     }
 
     private FullHttpResponse formed(FullHttpResponse answer) {
@@ -252,14 +261,19 @@ final class FrontDoor extends ChannelDuplexHandler {
             return answer;
         }
         // MMS's own words: a class of Java's and a sentence.
+        String words = answer.content().toString(StandardCharsets.UTF_8);
         answer.release();
         switch (status) {
             case 404:
                 return Answer.error(404, "model_not_found", "no model of this name is loaded");
             case 503:
-                return InFlight.draining()
-                        ? Answer.error(Stop.refusal())
-                        : Answer.error(503, "busy", "as many requests wait as may; try again");
+                if (words.contains(Stop.WORDS)) {
+                    return Answer.error(Stop.refusal());
+                }
+                if (words.contains(QUEUE_FULL)) {
+                    return Answer.error(503, "busy", "as many requests wait as may; try again");
+                }
+                return Answer.error(500, "internal_error", "the worker could not answer this request");
             case 504:
                 return Answer.error(504, "timeout", "the model did not answer within " + Settings.TIMEOUT_SECONDS + " s");
             case 507:
@@ -304,23 +318,16 @@ final class FrontDoor extends ChannelDuplexHandler {
     }
 
     private void next(ChannelHandlerContext context) {
-        if (busy) {
-            return;
-        }
-        Object message = waiting.poll();
-        if (message != null) {
-            take(context, message);
-        } else {
-            context.channel().config().setAutoRead(true);
+        // A client that asks on and takes no answers is waited for.
+        if (!busy && context.channel().isWritable()) {
+            reader.resume();
         }
     }
 
-    private static void drop(Object message) {
-        if (message instanceof FullHttpRequest) {
-            InFlight.release(((FullHttpRequest) message).content().readableBytes());
-        }
-        InFlight.end();
-        ReferenceCountUtil.release(message);
+    @Override
+    public void channelWritabilityChanged(ChannelHandlerContext context) {
+        next(context);
+        context.fireChannelWritabilityChanged();
     }
 
     @Override
@@ -329,8 +336,6 @@ final class FrontDoor extends ChannelDuplexHandler {
             finish();
             InFlight.end();
         }
-        waiting.forEach(FrontDoor::drop);
-        waiting.clear();
         super.channelInactive(context);
     }
 

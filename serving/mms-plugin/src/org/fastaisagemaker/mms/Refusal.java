@@ -1,6 +1,6 @@
 package org.fastaisagemaker.mms;
 
-/** A request that is not carried out; travels the pipeline in the request's place, so that answers keep their order. */
+/** Why a request is not carried out: an answer's status, code and message. */
 final class Refusal extends Exception {
     private static final long serialVersionUID = 1L;
 
@@ -8,6 +8,9 @@ final class Refusal extends Exception {
     final String code;
     /** Whether the rest of the request is still unread, so that the connection can't be used again. */
     final boolean last;
+    /** A header of the answer, or null. */
+    private String name;
+    private String value;
 
     Refusal(int status, String code, String message) {
         this(status, code, message, false);
@@ -21,6 +24,20 @@ final class Refusal extends Exception {
     }
 
     Refusal asLast() {
-        return new Refusal(status, code, getMessage(), true);
+        return new Refusal(status, code, getMessage(), true).with(name, value);
+    }
+
+    Refusal with(String name, String value) {
+        this.name = name;
+        this.value = value;
+        return this;
+    }
+
+    String headerName() {
+        return name;
+    }
+
+    String headerValue() {
+        return value;
     }
 }

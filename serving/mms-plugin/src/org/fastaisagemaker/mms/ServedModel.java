@@ -195,7 +195,7 @@ final class ServedModel extends Model {
             if (job == null) {
                 break;
             }
-            job.sendError(HttpResponseStatus.SERVICE_UNAVAILABLE, "the server is stopping");
+            job.sendError(HttpResponseStatus.SERVICE_UNAVAILABLE, Stop.WORDS);
             refused++;
         }
         return refused;

@@ -16,8 +16,7 @@ import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.ChannelPipeline;
 import io.netty.channel.EventLoopGroup;
-import io.netty.handler.codec.http.HttpObjectAggregator;
-import io.netty.handler.codec.http.HttpServerCodec;
+import io.netty.handler.codec.http.HttpResponseEncoder;
 import io.netty.util.internal.logging.InternalLoggerFactory;
 import io.netty.util.internal.logging.Slf4JLoggerFactory;
 import java.io.IOException;
@@ -36,10 +35,6 @@ import org.apache.commons.cli.DefaultParser;
  * management API has no address at all. SIGTERM drains (a shutdown hook): see Stop.
  */
 public final class Server extends ModelServer {
-    private static final int MAX_LINE = 8 * 1024;
-    private static final int MAX_HEADERS = 32 * 1024;
-    private static final int MAX_CHUNK = 64 * 1024;
-
     private volatile Channel listening;
 
     private Server(ConfigManager configuration) {
@@ -99,6 +94,8 @@ public final class Server extends ModelServer {
                         .option(ChannelOption.SO_BACKLOG, 1024)
                         .option(ChannelOption.SO_REUSEADDR, true)
                         .childOption(ChannelOption.SO_KEEPALIVE, true)
+                        // A client may close its side once it has asked, and is answered all the same.
+                        .childOption(ChannelOption.ALLOW_HALF_CLOSURE, true)
                         .childHandler(
                                 new ChannelInitializer<Channel>() {
                                     @Override
@@ -117,14 +114,10 @@ public final class Server extends ModelServer {
         HttpRequestHandlerChain chain =
                 new InferenceRequestHandler(PluginsManager.getInstance().getInferenceEndpoints());
         chain.setNextHandler(new InvalidRequestHandler());
-        pipeline.addLast("http", new HttpServerCodec(MAX_LINE, MAX_HEADERS, MAX_CHUNK));
-        pipeline.addLast("gate", new RequestGate());
-        pipeline.addLast("aggregator", new HttpObjectAggregator(Settings.MAX_REQUEST));
-        pipeline.addLast("door", new FrontDoor());
+        RequestReader reader = new RequestReader();
+        pipeline.addLast("encoder", new HttpResponseEncoder());
+        pipeline.addLast("reader", reader);
+        pipeline.addLast("door", new FrontDoor(reader));
         pipeline.addLast("handler", new HttpRequestHandler(chain));
-    }
-
-    static void renewAggregator(ChannelPipeline pipeline) {
-        pipeline.replace("aggregator", "aggregator", new HttpObjectAggregator(Settings.MAX_REQUEST));
     }
 }

@@ -1,5 +1,10 @@
 package org.fastaisagemaker.mms;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.stream.Stream;
+
 /** What the supervisor says in system properties named {@code fastai.*}; it has checked the values. */
 final class Settings {
     static final int PORT = number("port", 8080);
@@ -13,6 +18,12 @@ final class Settings {
     static final long MAX_DIRECT = Long.getLong("fastai.max_direct", 128L << 20);
     /** Bytes of a refused body that are read and thrown away so that the client gets to see the answer. */
     static final long MAX_DISCARDED = Math.max(64L << 20, 4L * MAX_REQUEST);
+    /** Seconds without progress after which a request that is arriving is given up. */
+    static final int BODY_SECONDS = number("body_timeout", 30);
+    /** Seconds after which a connection without a request is closed: more than the 60 that load balancers keep one. */
+    static final int IDLE_SECONDS = number("idle", 75);
+    /** Connections at once; workers, jars and pipes need open files, too. */
+    static final int MAX_CONNECTIONS = Math.min(number("max_connections", 2000), openFiles() / 2);
     static final int WORKERS = number("workers", 1);
     static final int BATCH_SIZE = number("batch_size", 1);
     /** Bytes of a batch's bodies; one that is larger by itself is a batch of its own. */
@@ -46,6 +57,18 @@ final class Settings {
 
     static boolean multiModel() {
         return MODEL == null;
+    }
+
+    /** How many files this process may have open. */
+    private static int openFiles() {
+        try (Stream<String> lines = Files.lines(Path.of("/proc/self/limits"))) {
+            return lines.filter(line -> line.startsWith("Max open files"))
+                    .mapToInt(line -> Integer.parseInt(line.split("\\s+")[3]))
+                    .findFirst()
+                    .orElse(Integer.MAX_VALUE);
+        } catch (IOException | RuntimeException e) {
+            return Integer.MAX_VALUE; // another system, or no limit
+        }
     }
 
     private static int number(String name, int otherwise) {

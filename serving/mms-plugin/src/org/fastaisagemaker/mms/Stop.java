@@ -20,6 +20,9 @@ final class Stop {
 
     static final ChannelGroup CONNECTIONS = new DefaultChannelGroup("connections", GlobalEventExecutor.INSTANCE, true);
 
+    /** multi-model-server puts them into an answer of its own form. */
+    static final String WORDS = "the server is stopping";
+
     private static final Logger LOGGER = LoggerFactory.getLogger(Stop.class);
     /** Milliseconds; connections that are idle when draining begins may still bring a request that was on its way. */
     private static final long GRACE = 500;
@@ -29,7 +32,7 @@ final class Stop {
     private Stop() {}
 
     static Refusal refusal() {
-        return new Refusal(503, "stopping", "the server is stopping; send the request again, to another one");
+        return new Refusal(503, "stopping", WORDS + "; send the request again, to another one");
     }
 
     /** Returns when everything is answered; the process then ends. */

@@ -1,0 +1,15 @@
+package org.fastaisagemaker.mms;
+
+import io.netty.handler.codec.http.HttpRequest;
+
+/** What travels the pipeline in the place of a request that is not carried out, so that answers keep their order. */
+final class Refused {
+    /** Null when not even the head could be read. */
+    final HttpRequest request;
+    final Refusal why;
+
+    Refused(HttpRequest request, Refusal why) {
+        this.request = request;
+        this.why = why;
+    }
+}

@@ -1,0 +1,112 @@
+"""Requests that are not what RFC 9112 allows, each with its kind's name: all of them are to be 400."""
+
+from __future__ import annotations
+
+#: A request that must never be answered where it stands.
+HIDDEN = b"GET /execution-parameters HTTP/1.1\r\nHost: hidden\r\n\r\n"
+POST = b"POST /invocations HTTP/1.1\r\nHost: a\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+PING = b"GET /ping HTTP/1.1\r\nHost: a\r\n"
+
+
+def framed(*headers: str, body: bytes = b"5\r\nhello\r\n0\r\n\r\n") -> bytes:
+    return POST + "".join(f"{line}\r\n" for line in headers).encode("latin-1") + b"\r\n" + body
+
+
+MALFORMED = {
+    # where a body ends is said twice, or in words that not everybody understands
+    "length and chunked": framed("Content-Length: 5", "Transfer-Encoding: chunked"),
+    "chunked and length": framed("Transfer-Encoding: chunked", "Content-Length: 15"),
+    "two lengths": framed("Content-Length: 5", "Content-Length: 6"),
+    "two equal lengths": framed("Content-Length: 5", "Content-Length: 5"),
+    "length list": framed("Content-Length: 5, 5"),
+    "length negative": framed("Content-Length: -1"),
+    "length plus": framed("Content-Length: +5"),
+    "length hexadecimal": framed("Content-Length: 0x5"),
+    "length fraction": framed("Content-Length: 5.0"),
+    "length blank within": framed("Content-Length: 5 5"),
+    "length empty": framed("Content-Length:"),
+    "length of Arabic digits": framed("Content-Length: \xb9\xb2"),
+    "xchunked": framed("Transfer-Encoding: xchunked"),
+    "chunked, identity": framed("Transfer-Encoding: chunked, identity"),
+    "chunked, xchunked": framed("Transfer-Encoding: chunked, xchunked"),
+    "gzip, chunked": framed("Transfer-Encoding: gzip, chunked"),
+    "chunked twice": framed("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
+    "chunked, chunked": framed("Transfer-Encoding: chunked, chunked"),
+    "chunked and identity": framed("Transfer-Encoding: chunked", "Transfer-Encoding: identity"),
+    "chunked quoted": framed('Transfer-Encoding: "chunked"'),
+    "chunked with a parameter": framed("Transfer-Encoding: chunked;q=1"),
+    "coding empty": framed("Transfer-Encoding:"),
+    "coding with a vertical tab": framed("Transfer-Encoding: \x0bchunked"),
+    "coding's name with a space": framed("Transfer-Encoding : chunked"),
+    "coding folded": framed("Transfer-Encoding:", " chunked"),
+    "chunked in HTTP/1.0": b"POST /invocations HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "length and chunked in HTTP/1.0": b"POST /invocations HTTP/1.0\r\nContent-Length: 5\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    # chunks
+    "bare LF after a size": CHUNKED + b"5\nhello\r\n0\r\n\r\n",
+    "bare LF after a chunk": CHUNKED + b"5\r\nhello\n0\r\n\r\n",
+    "bare LF in an extension": CHUNKED + b"5;a=\nhello\r\n0\r\n\r\n",
+    "bare LF in a quoted extension": CHUNKED + b'5;a="\n"\r\nhello\r\n0\r\n\r\n',
+    "quoted extension over a line's end": CHUNKED + b'1;a="\r\nX\r\n0\r\n\r\n' + HIDDEN + b'"\r\nY\r\n0\r\n\r\n',
+    "bare CR after a size": CHUNKED + b"5\rhello\r\n0\r\n\r\n",
+    "junk after a size": CHUNKED + b"5 x\r\nhello\r\n0\r\n\r\n",
+    "blank after a size": CHUNKED + b"5 \r\nhello\r\n0\r\n\r\n",
+    "blank before a size": CHUNKED + b" 5\r\nhello\r\n0\r\n\r\n",
+    "size with 0x": CHUNKED + b"0x5\r\nhello\r\n0\r\n\r\n",
+    "size negative": CHUNKED + b"-5\r\nhello\r\n0\r\n\r\n",
+    "size plus": CHUNKED + b"+5\r\nhello\r\n0\r\n\r\n",
+    "size empty": CHUNKED + b"\r\nhello\r\n0\r\n\r\n",
+    "size with an underscore": CHUNKED + b"0_5\r\nhello\r\n0\r\n\r\n",
+    "size that overflows": CHUNKED + b"ffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+    "size that overflows to 5": CHUNKED + b"10000000000000005\r\nhello\r\n0\r\n\r\n",
+    "size of 40 zeros": CHUNKED + b"0" * 40 + b"5\r\nhello\r\n0\r\n\r\n",
+    "chunk longer than said": CHUNKED + b"5\r\nhellohello\r\n0\r\n\r\n",
+    "chunk shorter than said": CHUNKED + b"9\r\nhello\r\n0\r\n\r\n",
+    "extension without a name": CHUNKED + b"5;=a\r\nhello\r\n0\r\n\r\n",
+    "extension with NUL": CHUNKED + b"5;a=\0\r\nhello\r\n0\r\n\r\n",
+    "extension that never ends": CHUNKED + b"5;a=" + b"a" * 9000 + b"\r\nhello\r\n0\r\n\r\n",
+    "extensions without end": CHUNKED + (b"1;" + b"a" * 2000 + b"\r\nx\r\n") * 20 + b"0\r\n\r\n",
+    "trailer without a colon": CHUNKED + b"5\r\nhello\r\n0\r\nGET / HTTP/1.1\r\n\r\n",
+    "trailer with bare LF": CHUNKED + b"5\r\nhello\r\n0\r\na: b\n\r\n",
+    "trailers end with bare LF": CHUNKED + b"5\r\nhello\r\n0\r\n\n",
+    # heads
+    "folded header": PING + b"A: b\r\n c\r\n\r\n",
+    "folded first header": b"GET /ping HTTP/1.1\r\n Host: a\r\n\r\n",
+    "space before the colon": PING + b"A : b\r\n\r\n",
+    "tab before the colon": PING + b"A\t: b\r\n\r\n",
+    "no colon": PING + b"A\r\n\r\n",
+    "no name": PING + b": b\r\n\r\n",
+    "name with a slash": PING + b"A/B: c\r\n\r\n",
+    "name not ASCII": PING + b"\xe9: c\r\n\r\n",
+    "NUL in a value": PING + b"A: b\0c\r\n\r\n",
+    "NUL in a name": PING + b"A\0: b\r\n\r\n",
+    "escape code in a value": PING + b"A: \x1b[31m\r\n\r\n",
+    "bare CR in a value": PING + b"A: b\rContent-Length: 5\r\n\r\n",
+    "bare LF ends a header": PING + b"A: b\n\r\n",
+    "bare LF ends the first line": b"GET /ping HTTP/1.1\nHost: a\r\n\r\n",
+    "bare LF ends the head": b"GET /ping HTTP/1.1\r\nHost: a\r\n\n",
+    "NUL before the request": b"\0" + PING + b"\r\n",
+    "blank before the request": b" " + PING + b"\r\n",
+    "control characters before the request": b"\x01\x02\x03" + PING + b"\r\n",
+    "LF before the request": b"\n" + PING + b"\r\n",
+    "many empty lines before the request": b"\r\n" * 50 + PING + b"\r\n",
+    "no Host": b"GET /ping HTTP/1.1\r\n\r\n",
+    "two Hosts": PING + b"Host: b\r\n\r\n",
+    "Host with a path": b"GET /ping HTTP/1.1\r\nHost: a/b\r\n\r\n",
+    "Host with a blank": b"GET /ping HTTP/1.1\r\nHost: a b\r\n\r\n",
+    "two blanks": b"GET  /ping HTTP/1.1\r\nHost: a\r\n\r\n",
+    "tab for a blank": b"GET\t/ping\tHTTP/1.1\r\nHost: a\r\n\r\n",
+    "blank in the target": b"GET /pi ng HTTP/1.1\r\nHost: a\r\n\r\n",
+    "NUL in the target": b"GET /ping\0 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "target not ASCII": b"GET /\xe9 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "no version": b"GET /ping\r\nHost: a\r\n\r\n",
+    "version in small letters": b"GET /ping http/1.1\r\nHost: a\r\n\r\n",
+    "version without minor": b"GET /ping HTTP/1\r\nHost: a\r\n\r\n",
+    "version of two digits": b"GET /ping HTTP/1.10\r\nHost: a\r\n\r\n",
+    "method with a bracket": b"G(T /ping HTTP/1.1\r\nHost: a\r\n\r\n",
+    "target without a slash": b"GET ping HTTP/1.1\r\nHost: a\r\n\r\n",
+    "target of a proxy for TLS": b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "target of another scheme": b"GET ftp://a/ping HTTP/1.1\r\nHost: a\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + b"\n" + b"\r\n" * 2,
+}

@@ -1,0 +1,290 @@
+"""Clients that are slow, silent or greedy: they are given up in time, and others are served meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from tests.contract.conftest import Endpoint
+from tests.contract.raw_http import PATIENCE, Wire, echo_model, open_files, post, wait_for
+from tests.contract.serving import exit_code
+
+pytestmark = pytest.mark.engine
+
+BODY_SECONDS = 5
+IDLE_SECONDS = 8
+PING = b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"
+MB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return echo_model(tmp_path_factory.mktemp("echo") / "model")
+
+
+@pytest.fixture(scope="module")
+def impatient(start_endpoint: Callable[..., Endpoint], model: Path) -> Endpoint:
+    """An endpoint whose limits of time are short."""
+    environment = {
+        "FASTAI_SAGEMAKER_BODY_TIMEOUT": str(BODY_SECONDS),
+        "SAGEMAKER_MODEL_SERVER_VMARGS": f"-Dfastai.idle={IDLE_SECONDS}",
+    }
+    return start_endpoint(model, environment=environment)
+
+
+def cpu_seconds(endpoint: Endpoint) -> float:
+    return float(endpoint.container.stats(stream=False)["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
+
+
+def announced(size: int) -> bytes:
+    return f"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n".encode()
+
+
+CHUNKED = b"POST /invocations HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+REFUSED = b"POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
+
+
+STALLED = {
+    "nothing of a body": announced(1000),
+    "most of a body": announced(1000) + b"x" * 999,
+    "some of a large body": announced(6 * MB) + b"x" * MB,
+    "no chunk": CHUNKED,
+    "some of a chunk": CHUNKED + b"5\r\nhello",
+    "a chunk": CHUNKED + b"5\r\nhello\r\n",
+    "some of a chunk's line": CHUNKED + b"5;never",
+    "some of the trailers": CHUNKED + b"5\r\nhello\r\n0\r\nA: b\r\n",
+    "some of a refused body": REFUSED + b"x" * 1000,
+    "a byte": b"P",
+    "some of a head": b"POST /invocations HTTP/1.1\r\nHost: a\r\n",
+    "some of a second head": PING + b"G",
+}
+#: To these a byte may be added again and again.
+TRICKLING = ("nothing of a body", "some of a large body", "some of a refused body", "a byte", "some of a chunk's line")
+
+
+@pytest.mark.parametrize("trickle", [False, True])
+def test_what_does_not_go_on_is_408_and_the_connection_closed(impatient: Endpoint, trickle: bool):
+    wires = {name: Wire(impatient).send(STALLED[name]) for name in (TRICKLING if trickle else STALLED)}
+    stop = threading.Event()
+
+    def go_on() -> None:
+        while not stop.wait(0.5):
+            for wire in wires.values():
+                with contextlib.suppress(OSError):
+                    wire.send(b"x")
+
+    client = threading.Thread(target=go_on)
+    if trickle:
+        client.start()
+    try:
+        answers = {name: wire.answers() for name, wire in wires.items()}
+    finally:
+        stop.set()
+        if trickle:
+            client.join()
+        for wire in wires.values():
+            wire.socket.close()
+    for name, found in answers.items():
+        if STALLED[name].startswith(PING):
+            assert found.pop(0).status == 200
+        assert [(answer.status, answer.code) for answer in found] == [(408, "request_timeout")], name
+        assert found[0].headers["connection"] == "close"
+
+
+def test_a_steady_body_may_take_longer(impatient: Endpoint):
+    pieces = 2 * BODY_SECONDS * 5
+    with Wire(impatient) as wire:
+        wire.send(announced(8192 * pieces))
+        for _ in range(pieces):
+            wire.send(b"x" * 8192)
+            time.sleep(0.2)
+        answer = wire.answer()
+    assert answer is not None
+    assert answer.json()["bytes"] == 8192 * pieces
+
+
+def test_idle_connections_are_closed_without_a_word(impatient: Endpoint):
+    wires = {sent: Wire(impatient).send(sent) for sent in (b"", PING, post(b"hello"), b"\r\n")}
+    for sent, wire in wires.items():
+        if sent.strip():
+            answer = wire.answer()
+            assert answer is not None
+            assert answer.status == 200
+    begin = time.monotonic()
+    for wire in wires.values():
+        assert wire.is_closed()
+        wire.socket.close()
+    assert time.monotonic() - begin > IDLE_SECONDS / 2
+
+
+def test_a_connection_whose_answer_is_computed_is_not_idle(impatient: Endpoint):
+    with Wire(impatient) as wire:
+        # The next request is there in part: it is not this client's fault that it is not read on.
+        answer = wire.send(post(b"sleep 20") + announced(5)).answer()
+        assert answer is not None
+        assert answer.json()["bytes"] == 8
+        again = wire.send(b"hello").answer()
+        assert again is not None
+        assert again.json()["bytes"] == 5
+
+
+def test_a_client_that_closes_its_side_and_then_resets_leaves_nothing(impatient: Endpoint):
+    files = open_files(impatient)
+    for sent in (post(b"sleep 3"), announced(1000) + b"x", b"GET /pi", PING):
+        for _ in range(5):
+            with Wire(impatient) as wire:
+                wire.send(sent).socket.shutdown(socket.SHUT_WR)
+                time.sleep(0.05)
+                wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_for(lambda: open_files(impatient) <= files + 1)
+    begin, used = time.monotonic(), cpu_seconds(impatient)
+    time.sleep(2)
+    assert cpu_seconds(impatient) - used < 0.5 * (time.monotonic() - begin), "something spins"
+
+
+def test_a_client_that_takes_no_answers_is_closed(impatient: Endpoint):
+    wires = [Wire(impatient) for _ in range(4)]
+    for wire in wires:
+        wire.send(post(b"large 8000000") * 8)
+    files = open_files(impatient)
+    wait_for(lambda: open_files(impatient) <= files - len(wires))
+    for wire in wires:
+        wire.socket.close()
+
+
+def test_a_client_that_takes_a_large_answer_slowly_gets_all_of_it(impatient: Endpoint):
+    size = 12_000_000
+    with Wire(impatient) as wire:
+        wire.send(post(f"large {size}".encode()))
+        got, begin = 0, time.monotonic()
+        while got < size:
+            got += len(wire.socket.recv(MB))
+            if got < size // 2 or time.monotonic() - begin < 2 * IDLE_SECONDS:
+                time.sleep(0.5 if time.monotonic() - begin < 2 * IDLE_SECONDS else 0)
+    assert got >= size
+
+
+def test_sigterm_after_that_ends_at_once(impatient: Endpoint):
+    """Nothing is counted as in flight any more, or it would take 24 s."""
+    assert impatient.ping() == 200
+    assert "Exception" not in impatient.log()
+    impatient.session.close()
+    impatient.container.kill("SIGTERM")
+    assert exit_code(impatient, timeout=18) == 0
+
+
+def test_silent_uploads_lose_their_memory_to_whole_requests(start_endpoint: Callable[..., Endpoint], model: Path):
+    # So long a time that memory comes back by this alone.
+    endpoint = start_endpoint(model, environment={"FASTAI_SAGEMAKER_BODY_TIMEOUT": "3600"})
+    silent = [Wire(endpoint).send(announced(6 * MB) + b"x" * (6 * MB - 1)) for _ in range(24)]
+    chunked = [Wire(endpoint).send(CHUNKED + b"600000\r\n" + b"x" * (6 * MB - 1)) for _ in range(4)]
+    statuses = []
+
+    def served() -> bool:
+        statuses.append(endpoint.invoke(b"y" * 5 * MB).status_code)
+        return statuses[-1] == 200
+
+    wait_for(served)
+    assert set(statuses) <= {200, 503}
+    assert [endpoint.invoke(b"y" * 5 * MB).status_code for _ in range(10)] == [200] * 10
+    # Those that were given up are told so; the rest can still end what they began.
+    ends = []
+    for wire in [*silent, *chunked]:
+        try:
+            wire.send(b"x")
+            wire.send(b"\r\n0\r\n\r\n" if wire in chunked else b"")
+            answer = wire.answer()
+        except OSError:
+            answer = None
+        ends.append(answer and answer.status)
+        wire.socket.close()
+    assert set(ends) <= {200, 408, 503, None}
+    assert 408 in ends
+    endpoint.session.close()
+    endpoint.container.kill("SIGTERM")
+    assert exit_code(endpoint, timeout=18) == 0
+
+
+def test_chunks_of_one_byte_are_linear_work(start_endpoint: Callable[..., Endpoint], model: Path):
+    endpoint = start_endpoint(model)
+    body = b"1\r\nx\r\n" * 5_900_000 + b"0\r\n\r\n"
+    answers = []
+
+    def upload() -> None:
+        with Wire(endpoint) as wire:
+            wire.socket.settimeout(4 * PATIENCE)
+            wire.send(CHUNKED + body)
+            answers.append(wire.answer())
+
+    clients = [threading.Thread(target=upload) for _ in range(4)]
+    for client in clients:
+        client.start()
+    pings = []
+    with Wire(endpoint) as wire:
+        while any(client.is_alive() for client in clients):
+            begin = time.monotonic()
+            answer = wire.send(PING).answer()
+            assert answer is not None
+            assert answer.status == 200
+            pings.append(time.monotonic() - begin)
+            time.sleep(0.1)
+    for client in clients:
+        client.join()
+    assert [answer.json()["bytes"] for answer in answers if answer] == [5_900_000] * 4
+    # SageMaker waits 2 s; a few may be late where the machine itself stands still.
+    assert len(pings) > 20
+    assert sorted(pings)[int(0.9 * len(pings))] < 2, max(pings)
+
+
+@pytest.mark.parametrize("limit", ["set", "of open files"])
+def test_when_there_are_too_many_connections_the_longest_idle_makes_room(
+    start_endpoint: Callable[..., Endpoint], model: Path, limit: str
+):
+    options: dict[str, Any] = {"environment": {"SAGEMAKER_MODEL_SERVER_VMARGS": "-Dfastai.max_connections=20"}}
+    if limit == "of open files":
+        options = {"ulimits": [docker.types.Ulimit(name="nofile", soft=256, hard=256)]}
+    endpoint = start_endpoint(model, **options)
+    before = open_files(endpoint)
+    with Wire(endpoint) as working:
+        working.send(post(b"sleep 5"))
+        idle = [Wire(endpoint) for _ in range(300)]
+        with Wire(endpoint) as late:
+            answer = late.send(PING).answer()
+            assert answer is not None
+            assert answer.status == 200
+            if limit == "set":
+                wait_for(lambda: open_files(endpoint) <= before + 25)
+            assert idle[0].is_closed()
+            done = working.answer()
+            assert done is not None
+            assert done.json()["bytes"] == 7
+        for wire in idle:
+            wire.socket.close()
+
+
+def test_when_every_connection_is_at_work_a_new_one_is_503(start_endpoint: Callable[..., Endpoint], model: Path):
+    endpoint = start_endpoint(model, environment={"SAGEMAKER_MODEL_SERVER_VMARGS": "-Dfastai.max_connections=4"})
+    endpoint.session.close()
+    wires = [Wire(endpoint).send(announced(5)) for _ in range(4)]
+
+    def refused() -> bool:
+        with Wire(endpoint) as wire:
+            answer = wire.send(PING).answer()
+            return answer is not None and (answer.status, answer.headers.get("retry-after")) == (503, "1")
+
+    wait_for(refused)
+    for wire in wires:
+        answer = wire.send(b"hello").answer()
+        assert answer is not None
+        assert answer.json()["bytes"] == 5
+        wire.socket.close()
+    wait_for(lambda: endpoint.ping() == 200)
