@@ -9,32 +9,35 @@ import java.util.concurrent.TimeUnit;
  */
 final class IdleMemory {
     /** Nanoseconds of hardly any traffic after which a pause of some 30 ms holds up nobody. */
-    private static final long QUIET = TimeUnit.SECONDS.toNanos(10);
+    private static final long QUIET = TimeUnit.SECONDS.toNanos(12);
     /** Bytes of bodies and answers in that time that are hardly any. */
     private static final long LITTLE = 4L << 20;
-    /** Bytes that the heap must have grown by to be worth it. */
+    /** Bytes more than at the start that are worth it. */
     private static final long GROWN = 16L << 20;
+    /** Collections after each busy time: threads let go of what they had last, and each generation shrinks by turns. */
+    private static final int COLLECTIONS = 4;
 
-    private static long least = committed();
+    private static final long AT_START = committed();
     private static long begin = System.nanoTime();
     private static long carried;
+    private static int left;
 
     private IdleMemory() {}
 
     /** Called again and again. */
     static void look() {
         long now = InFlight.carried();
-        if (now - carried > LITTLE) {
-            carried = now;
-            begin = System.nanoTime();
-        } else if (System.nanoTime() - begin > QUIET) {
-            carried = now;
-            begin = System.nanoTime();
-            if (committed() > least + GROWN) {
-                System.gc();
-                // Where even this left more, so much is in use: don't try again before it has grown more.
-                least = committed();
-            }
+        boolean busy = now - carried > LITTLE;
+        if (!busy && System.nanoTime() - begin < QUIET) {
+            return;
+        }
+        carried = now;
+        begin = System.nanoTime();
+        if (busy) {
+            left = COLLECTIONS;
+        } else if (left > 0 && committed() > AT_START + GROWN) {
+            left--;
+            System.gc();
         }
     }
 
