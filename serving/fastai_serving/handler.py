@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import logging
 import multiprocessing
@@ -17,6 +18,7 @@ from fastai_container.errors import UserError, unreadable
 from fastai_serving import logs, packages, scripts
 from fastai_serving.answers import INTERNAL, MAX_MESSAGE, Answer, error_answer
 from fastai_serving.hooks import load_hooks
+from fastai_serving.memory import Trimmer
 from fastai_serving.scripts import PACKAGES_ENV, SCRIPT_ENV
 from fastai_serving.service import Request, Service
 from fastai_serving.settings import STATE_ENV, WorkerSettings, log_level
@@ -35,6 +37,7 @@ _OOM_SCORE = "500"
 _COUNT = re.compile(r"[0-9]{1,4}")
 
 _service: Service | None = None
+_trimmer = Trimmer()
 
 
 def _body(parameters: Mapping[str, Any]) -> bytes:
@@ -111,6 +114,7 @@ def _load_or_end(context: Any) -> Service:
     else:
         _first_to_end()
     logs.configure_worker(log_level())
+    faulthandler.enable()  # the log then says where in a user's script or a library a fatal signal came from
     try:
         service = load(context)
         if parent:
@@ -118,6 +122,7 @@ def _load_or_end(context: Any) -> Service:
             gc.freeze()  # in a worker the collector would write to every page that they share
         return service
     except MemoryError:
+        _report(context.model_name, UserError("there was not enough memory to load the model"))
         raise  # multi-model-server reports it as 507
     except BaseException as error:  # a script's sys.exit() too
         _report(context.model_name, error)
@@ -146,6 +151,7 @@ def handle(data: list[Mapping[str, Any]] | None, context: Any) -> list[bytes]:
         requests.append(Request(headers, _body(parameters), content_type, headers.get("accept", "")))
     settings = _service.settings
     answers = []
+    size = sum(len(request.body) for request in requests)
     for index, (request, made) in enumerate(zip(requests, _answers(_service, requests, busy), strict=True)):
         answer = sendable(made, request.accept, settings.default_accept, settings.max_answer_bytes)
         context.set_response_content_type(index, answer.content_type)
@@ -154,6 +160,7 @@ def handle(data: list[Mapping[str, Any]] | None, context: Any) -> list[bytes]:
         for name, value in answer.headers.items():
             context.set_response_header(index, name, value)
         answers.append(answer.body)
+    _trimmer.note(size + sum(map(len, answers)))
     # Else multi-model-server prints them for each batch, and the front end reads the lines and drops them.
     context.metrics = None
     return answers

@@ -25,6 +25,7 @@ from fastai_serving.settings import (
     STATE_ENV,
     THREADS_ENV,
     Settings,
+    held_mb,
 )
 
 logger = logging.getLogger("supervisor")
@@ -35,12 +36,18 @@ HANDLER = "fastai_serving.handler:handle"
 JVM_ARGUMENTS = (
     "-Xms32m",
     "-XX:+UseSerialGC",
+    # What large bodies took is given back at the next full collection, which the plug-in brings about, at once.
+    "-XX:-ShrinkHeapInSteps",
+    "-XX:MinHeapFreeRatio=20",
+    "-XX:MaxHeapFreeRatio=40",
     "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
     "-Xshare:auto",
     "-Dio.netty.allocator.numDirectArenas=1",
     "-Dio.netty.allocator.maxOrder=6",
 )
+#: Milliseconds between two times that free memory beside the heap is given back.
+TRIM_ARGUMENT = "-XX:TrimNativeHeapInterval=15000"
 #: Where the image's build puts netty's native transport (so that it works with /tmp mounted noexec) and the plug-in.
 LIBRARIES = Path("/opt/fastai-sagemaker/lib")
 PLUGIN = "mms-plugin.jar"
@@ -73,6 +80,17 @@ def find_java() -> str:
     raise UserError(
         "no Java runtime; install one (Debian: default-jre-headless), or pip install 'fastai-sagemaker[java]'"
     )
+
+
+def _trims(java: str) -> bool:
+    """Whether this Java gives its C library's free memory back when told to; it ends at an option it doesn't know."""
+    try:
+        text = (Path(java).resolve().parents[1] / "release").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    found = re.search(r'^JAVA_VERSION="([0-9.]+)', text, re.MULTILINE)
+    version = [int(part) for part in found[1].split(".") if part] if found else [0]
+    return [17, 0, 9] <= version < [18] or version >= [21, 0, 1]
 
 
 def server_home() -> Path:
@@ -114,6 +132,16 @@ def find_plugin() -> Path | None:
     return jar if jar.is_file() else _compile_plugin()
 
 
+def check_environment(environment: Mapping[str, str] = os.environ) -> None:
+    """Raises UserError for variables that would have multi-model-server load models by itself."""
+    name = "MMS_LOAD_MODELS"
+    if environment.get(name, "").strip():
+        raise UserError(
+            f"the environment variable {name} is not obeyed here: the model is the one at /opt/ml/model, and with "
+            "SAGEMAKER_MULTI_MODEL=true models are loaded by POST /models; unset it"
+        )
+
+
 def configuration(settings: Settings, model: Path, state: Path, plugin: bool) -> dict[str, str]:
     """MMS's configuration keys (its ConfigManager.java)."""
     keys = {
@@ -153,14 +181,20 @@ def preloads(settings: Settings, script: bool) -> bool:
     return settings.threads == 1 and not settings.gpus and not settings.multi_model and not script
 
 
-def plugin_properties(settings: Settings, model: Path, models: Path, state: Path, preload: bool) -> dict[str, str]:
-    """What the plug-in reads (its Settings.java)."""
+def plugin_properties(
+    settings: Settings, model: Path, models: Path, state: Path, *, script: bool, preload: bool
+) -> dict[str, str]:
+    """What the plug-in reads (its Settings.java). ``script``: whether the one model has a user's script."""
     values = {
         "port": settings.port,
         "max_request": settings.max_payload_bytes,
-        "max_held": settings.heap_mb * MB // 3,
+        "max_held": held_mb(settings.heap_mb) * MB,
+        "max_answers": held_mb(settings.heap_mb) * MB,
+        "max_direct": settings.heap_mb * MB * 2 // 3,
         "workers": settings.workers,
         "batch_size": settings.batch_size,
+        "script_batch_size": settings.script_batch_size,
+        "script": str(script).lower(),
         "batch_delay": settings.batch_delay_ms,
         "timeout": settings.timeout_seconds,
         "startup_timeout": settings.startup_seconds,
@@ -184,12 +218,14 @@ def write_properties(path: Path, values: Mapping[str, str]) -> None:
 
 def command(settings: Settings, state: Path, plugin: Path | None, properties: Mapping[str, str]) -> list[str]:
     """The Java front end, started directly: MMS's own launcher keeps a pid file and loses the exit code."""
-    home = server_home()
+    home, java = server_home(), find_java()
     classes = str(home / "mms" / "frontend" / "*")
     return [
-        find_java(),
+        java,
         f"-Xmx{settings.heap_mb}m",
+        f"-XX:MaxDirectMemorySize={settings.heap_mb}m",
         *JVM_ARGUMENTS,
+        *([TRIM_ARGUMENT] if _trims(java) else []),
         *settings.jvm_arguments,
         f"-Dmodel_server_home={home}",
         f"-Djava.io.tmpdir={state}",
@@ -214,6 +250,8 @@ def environment(settings: Settings, state: Path, credentials: bool) -> dict[str,
         if name not in _TOLD and (credentials or not _CREDENTIALS.fullmatch(name))
     }
     java_level = {"WARNING": "warn", "CRITICAL": "fatal"}.get(settings.log_level, settings.log_level.lower())
+    # Each thread of the front end would get an arena of its own, and keep what large bodies left in it.
+    kept.setdefault("MALLOC_ARENA_MAX", "2")
     return kept | {
         THREADS_ENV: str(settings.threads),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(settings.threads)),

@@ -41,12 +41,20 @@ DEFAULT_BATCH_SIZE_GPU = 32
 DEFAULT_QUEUE_SIZE = 100
 #: A client that is still there has sent something within it.
 DEFAULT_BODY_SECONDS = 30
-#: Measured: a worker with OpenVINO and a model of 20 MB takes 110 to 190 MB.
-WORKER_MB = 192
-#: Beyond its heap: code, threads, netty's buffers.
-JVM_EXTRA_MB = 96
+#: Measured: a worker with OpenVINO and a model of 20 MB takes 110 to 190 MB, and up to 280 while it draws PNGs.
+WORKER_MB = 256
+#: A model more of a multi-model endpoint, as long as it draws none.
+MODEL_MB = 192
+#: Beyond its heap: code and threads (70 MB), and the buffers in which requests arrive and answers leave.
+JVM_EXTRA_MB = 128
 DEFAULT_HEAP_MB = 256
 MIN_HEAP_MB = 64
+#: Of the heap, what the front end itself takes: classes' objects, connections, the log.
+HEAP_OWN_MB = 32
+#: The collector fills two generations, moves what lives, and can't fill either to the last byte: of the rest of the
+#: heap a third is for the bodies of requests, of which batches that are just being answered count once more at most by
+#: half, and a third for answers.
+HEAP_SHARE = 3
 HIGHEST_MAX_PIXELS = 1_000_000_000
 #: An answer may have this many MiB, or as many as a request.
 MIN_ANSWER_MB = 64
@@ -81,7 +89,7 @@ _KNOWN = frozenset(
         *(value for name, value in vars(parameters).items() if name.isupper() and isinstance(value, str)),
         *("SAGEMAKER_SUBMIT_DIRECTORY", "FASTAI_SAGEMAKER_WEIGHTS"),
         *(BATCH_SIZE_ENV, BATCH_DELAY_ENV, QUEUE_SIZE_ENV, MAX_PIXELS_ENV, MODEL_MEMORY_ENV, BODY_TIMEOUT_ENV),
-        *(CREDENTIALS_ENV, LOG_FORMAT_ENV),
+        *(CREDENTIALS_ENV, LOG_FORMAT_ENV, PICTURE_MEMORY_ENV),
     }
 )
 
@@ -148,9 +156,27 @@ def log_level(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def heap_mb(payload_mb: int, limit: int | None) -> int:
-    """The JVM's heap: a front end needs little, but a few of the largest requests must fit at once."""
-    wanted = max(DEFAULT_HEAP_MB, MIN_HEAP_MB + 4 * payload_mb)
-    return wanted if limit is None else max(MIN_HEAP_MB, min(wanted, limit // MB // 6))
+    """The JVM's heap: a front end needs little, but a few of the largest requests must fit at once.
+
+    Raises SettingError when not even one does, in what a front end may have of the memory ``limit`` (bytes).
+    """
+    least = HEAP_OWN_MB + HEAP_SHARE * payload_mb
+    wanted = max(DEFAULT_HEAP_MB, least + payload_mb)
+    if limit is None:
+        return wanted
+    most = limit // MB // 4
+    if payload_mb > DEFAULT_MAX_PAYLOAD_MB and least > most:
+        fits = max(DEFAULT_MAX_PAYLOAD_MB, (most - HEAP_OWN_MB) // HEAP_SHARE)
+        raise SettingError(
+            f"the environment variable {parameters.MAX_REQUEST_SIZE}={payload_mb}: requests of that size don't fit "
+            f"into the memory limit of {limit // MB} MB; set at most {fits}, or give the container more memory"
+        )
+    return max(MIN_HEAP_MB, least, min(wanted, limit // MB // 6))
+
+
+def held_mb(heap: int) -> int:
+    """MB of requests' bodies that the heap has room for at once, and as much of answers."""
+    return (heap - HEAP_OWN_MB) // HEAP_SHARE
 
 
 def usable_gpus() -> int:
@@ -167,7 +193,7 @@ def default_picture_mb(free: int | None, heap: int, workers: int) -> int:
     highest, lowest = MAX_PICTURE_BYTES // MB, MIN_PICTURE_BYTES // MB
     if free is None:
         return highest
-    share = (free // MB - heap - JVM_EXTRA_MB) // workers - WORKER_MB
+    share = (free // MB - heap - JVM_EXTRA_MB) // workers - MODEL_MB  # beside it a worker draws no PNG
     return max(lowest, min(highest, share))
 
 
@@ -183,7 +209,9 @@ def default_workers(cores: int, gpus: int, limit: int | None, heap: int) -> int:
 @dataclass(frozen=True)
 class Settings:
     """``timeout_seconds``: what a worker may take for a request; ``max_payload_bytes``: of a request's body;
-    ``body_seconds``: without progress, after which a request that is arriving is given up."""
+    ``script_batch_size``: of a model with a user's script, which works on one request after the other;
+    ``body_seconds``: without progress, after which a request that is arriving is given up.
+    """
 
     port: int
     workers: int
@@ -194,6 +222,7 @@ class Settings:
     body_seconds: int
     max_payload_bytes: int
     batch_size: int
+    script_batch_size: int
     batch_delay_ms: int
     queue_size: int
     max_pixels: int
@@ -233,12 +262,13 @@ class Settings:
             body_seconds=_integer(environment, BODY_TIMEOUT_ENV, DEFAULT_BODY_SECONDS, 1, 3600),
             max_payload_bytes=payload * MB,
             batch_size=_integer(environment, BATCH_SIZE_ENV, batch, 1, 1024),
+            script_batch_size=_integer(environment, BATCH_SIZE_ENV, 1, 1, 1024),
             batch_delay_ms=_integer(environment, BATCH_DELAY_ENV, 0, 0, 60_000),
             queue_size=_integer(environment, QUEUE_SIZE_ENV, DEFAULT_QUEUE_SIZE, 1, 100_000),
             max_pixels=_integer(environment, MAX_PIXELS_ENV, MAX_PIXELS, 1, HIGHEST_MAX_PIXELS),
             picture_mb=_integer(environment, PICTURE_MEMORY_ENV, picture, 1, HIGHEST_PICTURE_MB),
             heap_mb=heap,
-            model_memory_mb=_integer(environment, MODEL_MEMORY_ENV, WORKER_MB, 1, 1_000_000),
+            model_memory_mb=_integer(environment, MODEL_MEMORY_ENV, MODEL_MB, 1, 1_000_000),
             multi_model=multi_model,
             worker_credentials={"auto": None, "true": True, "false": False}[credentials],
             log_level=log_level(environment),

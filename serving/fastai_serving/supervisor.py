@@ -170,6 +170,7 @@ def run() -> int:
         logger.warning("%s", line)
     paths = MLPaths.from_environment()
     folder = paths.model.resolve()
+    server.check_environment()
     check_port(settings.port)
     script = None if settings.multi_model else scripts.find(folder, paths.code)
     what, verified = _describe(settings, folder, script.path if script else None)
@@ -186,10 +187,13 @@ def run() -> int:
         values = server.configuration(settings, folder, state, plugin is not None)
         server.write_properties(state / "mms.properties", values)
         preload = server.preloads(settings, foreign)
-        properties = server.plugin_properties(settings, folder, paths.base / "models", state, preload)
+        properties = server.plugin_properties(
+            settings, folder, paths.base / "models", state, script=foreign, preload=preload
+        )
         logger.info(
             "serving %s on port %s, %s workers of %s threads, batches of up to %s",
-            what, settings.port, settings.workers, settings.threads, settings.batch_size,
+            what, settings.port, settings.workers, settings.threads,
+            settings.script_batch_size if foreign else settings.batch_size,
         )  # fmt: skip
         _adopt_orphans()
         # A session of its own: at the end its whole group is ended, the workers too, which MMS leaves behind.

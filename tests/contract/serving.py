@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 import time
@@ -10,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import requests
+from PIL import Image
 
 from tests.contract.conftest import Endpoint
 from tests.waiting import PATIENCE, until
@@ -155,6 +158,15 @@ def some_pictures(folder: Path, count: int = 24) -> dict[str, bytes]:
     for path in sorted(folder.glob("*.jpg")):
         chosen.setdefault(path.name.rpartition("_")[0], path)
     return {path.name: path.read_bytes() for path in list(chosen.values())[:count]}
+
+
+def photograph(megabytes: float = 4.8) -> bytes:
+    """A JPEG of an honest telephone's size, in bytes and in pixels."""
+    side = int((megabytes * 1e6 / 0.47) ** 0.5)
+    noise = np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, "JPEG", quality=60)
+    return stream.getvalue()
 
 
 def classes(endpoint: Endpoint, pictures: dict[str, bytes]) -> dict[str, str]:

@@ -100,3 +100,22 @@ def test_what_came_from_outside_forges_no_line(monkeypatch, capsys):
     assert entrypoint.main(["serve"]) == 1
     said = capsys.readouterr().err
     assert said == "error: no file 'a\\nepoch=1 error_rate=0.0\\x1b[2J\\u2028\\u202e\\udc80 猫\t'\n"
+
+
+@pytest.mark.parametrize(("command", "code"), [("serve", 0), ("train", 143), ("sleep", 143)])
+def test_a_signal_that_came_before_python_is_obeyed(command, code):
+    # As the images' entry point does it: blocked until there is a handler, and waiting meanwhile.
+    script = "import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [15]); os.kill(os.getpid(), 15); "
+    start = f"os.execv({sys.executable!r}, ['python', '-m', 'fastai_container', {command!r}, '600'])"
+    done = subprocess.run([sys.executable, "-c", script + start], timeout=120, check=False)
+    assert done.returncode == code
+
+
+def test_what_the_entry_point_blocked_is_not_blocked_in_a_command():
+    show = "import signal; print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])))"
+    block = "import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [2, 15]); "
+    start = f"os.execv({sys.executable!r}, ['python', '-m', 'fastai_container', {sys.executable!r}, '-c', {show!r}])"
+    done = subprocess.run(
+        [sys.executable, "-c", block + start], timeout=120, check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n"

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from fastai_container.errors import UserError
 from fastai_serving import server
 from fastai_serving.settings import (
     MB,
@@ -14,6 +15,7 @@ from fastai_serving.settings import (
     default_picture_mb,
     default_workers,
     heap_mb,
+    held_mb,
     log_level,
     unused,
 )
@@ -157,11 +159,12 @@ def test_log_level():
 
 def test_memory_decides_heap_and_workers():
     assert heap_mb(6, None) == 256
-    assert heap_mb(100, None) == 464
+    assert heap_mb(100, None) == 432
     assert heap_mb(6, 512 * MB) == 85
     assert heap_mb(6, 64 * MB) == 64
     assert default_workers(8, 0, None, 256) == 8
-    assert default_workers(8, 0, 1024 * MB, 170) == 3
+    assert default_workers(8, 0, 768 * MB, 128) == 2
+    assert default_workers(8, 0, 1024 * MB, 170) == 2
     assert default_workers(8, 0, 128 * MB, 64) == 1
     assert default_workers(8, 2, None, 256) == 2
 
@@ -170,8 +173,8 @@ def test_a_picture_may_take_what_is_left_of_a_workers_share():
     assert default_picture_mb(None, 256, 2) == 512
     assert default_picture_mb(64 * 1024 * MB, 256, 2) == 512, "a second or two of work, whatever the memory"
     assert default_picture_mb(2048 * MB, 256, 2) == 512
-    assert default_picture_mb(1024 * MB, 170, 2) == (1024 - 170 - 96) // 2 - 192
-    assert default_picture_mb(512 * MB, 85, 1) == 512 - 85 - 96 - 192
+    assert default_picture_mb(1024 * MB, 170, 2) == (1024 - 170 - 128) // 2 - 192
+    assert default_picture_mb(768 * MB, 128, 1) == 768 - 128 - 128 - 192
     assert default_picture_mb(128 * MB, 64, 1) == 112, "a telephone's JPEG is decoded whatever the memory"
 
 
@@ -179,7 +182,7 @@ def test_without_a_limit_the_free_memory_counts(monkeypatch):
     monkeypatch.setattr("fastai_serving.settings.free_memory_bytes", lambda: 700 * MB)
     monkeypatch.setattr("fastai_serving.settings.memory_limit_bytes", lambda: None)
     settings = Settings.from_environment({"SAGEMAKER_MODEL_SERVER_WORKERS": "1"})
-    assert settings.picture_mb == 700 - settings.heap_mb - 96 - 192
+    assert settings.picture_mb == 700 - settings.heap_mb - 128 - 192
 
 
 def test_a_workers_limits_are_those_of_the_start(tmp_path):
@@ -187,6 +190,55 @@ def test_a_workers_limits_are_those_of_the_start(tmp_path):
     told = server.environment(settings, tmp_path, credentials=False)
     assert WorkerSettings.from_environment(told).picture_bytes == 77 * MB
     assert WorkerSettings.from_environment(told).max_pixels == 100_000_000
+
+
+@pytest.mark.parametrize("limit", [None, 64, 140, 256, 512, 768, 1024, 2048, 8192])
+@pytest.mark.parametrize("payload", [1, 6, 20, 100, 1000])
+def test_bodies_and_answers_fit_into_the_heap(payload, limit):
+    if limit is not None and payload > 6 and 32 + 3 * payload > limit // 4:
+        with pytest.raises(SettingError, match="at most") as refused:
+            heap_mb(payload, limit * MB)
+        payload = int(str(refused.value).partition("at most ")[2].partition(",")[0])
+    heap = heap_mb(payload, limit and limit * MB)
+    held = held_mb(heap)
+    assert held >= payload, "the largest request never fits"
+    # All bodies, half of them once more in batches that are just being answered, and all answers beside what the front
+    # end has for itself; the collector uses nine tenths of the heap at most.
+    assert 24 + held + held // 2 + held <= heap * 0.93
+    assert limit is None or heap <= max(64, limit // 4)
+
+
+def test_a_payload_that_does_not_fit_is_named():
+    with pytest.raises(SettingError, match=r"SAGEMAKER_MAX_PAYLOAD_IN_MB=100: .* limit of 512 MB; set at most 32"):
+        heap_mb(100, 512 * MB)
+
+
+def test_a_script_s_requests_are_batched_only_when_that_is_asked_for(tmp_path):
+    settings = Settings.from_environment({})
+    assert settings.script_batch_size == 1
+    assert settings.batch_size > 1
+    asked = Settings.from_environment({"FASTAI_SAGEMAKER_BATCH_SIZE": "5"})
+    assert (asked.batch_size, asked.script_batch_size) == (5, 5)
+    values = server.plugin_properties(settings, tmp_path, tmp_path, tmp_path, script=True, preload=False)
+    assert (values["fastai.script"], values["fastai.script_batch_size"]) == ("true", "1")
+
+
+def test_multi_model_server_is_not_told_to_load_models_itself():
+    server.check_environment({})
+    server.check_environment({"MMS_LOAD_MODELS": " "})
+    with pytest.raises(UserError, match="MMS_LOAD_MODELS is not obeyed"):
+        server.check_environment({"MMS_LOAD_MODELS": "all"})
+
+
+@pytest.mark.parametrize(
+    ("version", "trims"),
+    [("17.0.8", False), ("17.0.9", True), ("17.0.21.1", True), ("18.0.2", False), ("21.0.1", True), ("25", True)],
+)
+def test_java_is_told_to_trim_only_where_it_can(tmp_path, version, trims):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "release").write_text(f'IMPLEMENTOR="x"\nJAVA_VERSION="{version}"\n')
+    assert server._trims(str(tmp_path / "bin" / "java")) is trims
+    assert not server._trims(str(tmp_path / "elsewhere" / "bin" / "java"))
 
 
 def test_credentials_are_left_out(monkeypatch, tmp_path):
@@ -213,7 +265,8 @@ def test_the_management_api_has_no_address_of_its_own(tmp_path):
 def test_a_model_is_loaded_before_the_fork_only_where_it_survives_one(tmp_path):
     settings = dataclasses.replace(Settings.from_environment({}), threads=1, gpus=0, multi_model=False)
     assert server.preloads(settings, script=False)
-    assert server.plugin_properties(settings, tmp_path, tmp_path, tmp_path, True)["fastai.preload"] == "true"
+    properties = server.plugin_properties(settings, tmp_path, tmp_path, tmp_path, script=False, preload=True)
+    assert properties["fastai.preload"] == "true"
     assert not server.preloads(settings, script=True)
     for other in ({"threads": 2}, {"gpus": 1}, {"multi_model": True}):
         assert not server.preloads(dataclasses.replace(settings, **other), script=False)

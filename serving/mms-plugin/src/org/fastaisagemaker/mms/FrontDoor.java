@@ -169,14 +169,25 @@ final class FrontDoor extends ChannelDuplexHandler {
         headers.set(REQUEST_ID, requestId);
         headers.remove(ServedModel.BUSY); // ours to say, not a client's
         request.setUri(uri);
-        long limit = 2L * Settings.TIMEOUT_SECONDS + 5;
-        deadline = context.executor().schedule(() -> late(context), limit, TimeUnit.SECONDS);
+        deadline = context.executor().schedule(() -> late(context), Settings.WAIT_SECONDS, TimeUnit.SECONDS);
         context.fireChannelRead(request);
     }
 
     private void late(ChannelHandlerContext context) {
+        giveUp(context, Answer.error(504, "timeout", "no answer was found in " + Settings.WAIT_SECONDS + " s"));
+    }
+
+    private void giveUp(ChannelHandlerContext context, FullHttpResponse answer) {
         keepAlive = false; // the answer may still come, and must not be taken for another request's
-        context.channel().writeAndFlush(Answer.error(504, "timeout", "no answer was found in time"));
+        context.channel().writeAndFlush(answer);
+    }
+
+    @Override
+    public void userEventTriggered(ChannelHandlerContext context, Object event) throws Exception {
+        if (event == Stop.TIME_IS_UP && busy) {
+            giveUp(context, Answer.error(Stop.refusal()));
+        }
+        super.userEventTriggered(context, event);
     }
 
     private static String identify(HttpHeaders headers) {
@@ -252,22 +263,22 @@ final class FrontDoor extends ChannelDuplexHandler {
         // MMS's own words: a class of Java's and a sentence.
         String words = answer.content().toString(StandardCharsets.UTF_8);
         answer.release();
-        long seconds = TimeUnit.NANOSECONDS.toSeconds(System.nanoTime() - begin);
         switch (status) {
             case 404:
                 return Answer.error(404, "model_not_found", "no model of this name is loaded");
             case 503:
+                if (words.contains(Stop.WORDS)) {
+                    return Answer.error(Stop.refusal());
+                }
                 if (words.contains(QUEUE_FULL)) {
                     return Answer.error(503, "busy", "as many requests wait as may; try again");
                 }
                 return Answer.error(500, "internal_error", "the worker could not answer this request");
+            case 504:
+                return Answer.error(504, "timeout", "the model did not answer within " + Settings.TIMEOUT_SECONDS + " s");
             case 507:
                 return Answer.error(507, "out_of_memory", "there was not enough memory for this request");
             case 500:
-                if (seconds >= Settings.TIMEOUT_SECONDS) {
-                    String limit = Settings.TIMEOUT_SECONDS + " s";
-                    return Answer.error(504, "timeout", "the model did not answer within " + limit);
-                }
                 if (Memory.shortSince(begin)) {
                     return Answer.error(507, "out_of_memory", "there was not enough memory for this request");
                 }

@@ -7,6 +7,8 @@ import java.util.concurrent.atomic.AtomicLong;
 final class InFlight {
     private static final AtomicInteger REQUESTS = new AtomicInteger();
     private static final AtomicLong BYTES = new AtomicLong();
+    /** All bytes ever held. */
+    private static final AtomicLong CARRIED = new AtomicLong();
     private static volatile boolean draining;
 
     private InFlight() {}
@@ -26,6 +28,7 @@ final class InFlight {
     /** Whether there was room for so many more bytes; then they count until they are released. */
     static boolean hold(long bytes) {
         if (BYTES.addAndGet(bytes) <= Settings.MAX_HELD) {
+            CARRIED.addAndGet(bytes);
             return true;
         }
         BYTES.addAndGet(-bytes);
@@ -34,6 +37,15 @@ final class InFlight {
 
     static void release(long bytes) {
         BYTES.addAndGet(-bytes);
+    }
+
+    /** An answer of so many bytes came. */
+    static void answered(long bytes) {
+        CARRIED.addAndGet(bytes);
+    }
+
+    static long carried() {
+        return CARRIED.get();
     }
 
     static void drain() {

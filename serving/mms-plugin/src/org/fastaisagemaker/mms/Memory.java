@@ -37,6 +37,19 @@ final class Memory {
         return Math.min(free, field(Path.of("/proc/meminfo"), "MemAvailable:", 1024, NONE));
     }
 
+    /** Bytes that this container may use, or -1 when it has no limit of its own. */
+    static long limit() {
+        for (String name : new String[] {"memory.max", "memory/memory.limit_in_bytes"}) {
+            try {
+                long limit = Long.parseLong(Files.readString(Path.of("/sys/fs/cgroup", name)).strip());
+                return limit < NONE ? limit : -1;
+            } catch (IOException | NumberFormatException e) {
+                continue; // no such version of cgroups, or no limit ("max")
+            }
+        }
+        return -1;
+    }
+
     private static long left(String limit, String usage, String reclaimable) {
         Path root = Path.of("/sys/fs/cgroup");
         try {

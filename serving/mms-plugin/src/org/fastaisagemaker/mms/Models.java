@@ -31,15 +31,27 @@ final class Models {
     /** Milliseconds without a single worker after which the process gives up. */
     private static final long HOPELESS = 20_000;
 
+    /** Deaths while loading after which the process gives up. */
+    private static final int DEATHS = 3;
+
+    /** How a process that loaded the start-up model ended, the last time that one did. */
+    private static LoadFailure.Death lastDeath;
+    private static Process lastParent;
+    private static int parentDeaths;
     /** Whether every worker of the start-up model was loaded once. */
     private static volatile boolean started;
 
     private Models() {}
 
-    static void start() throws Exception {
+    /** Begins to watch the start, before anything that may take long. */
+    static void watchStart() {
+        WorkerLines.remember();
         Thread watch = new Thread(Models::watch, "watch");
         watch.setDaemon(true);
         watch.start();
+    }
+
+    static void start() throws Exception {
         if (Settings.multiModel()) {
             started = true;
             return;
@@ -56,7 +68,8 @@ final class Models {
         archive.getManifest().getModel().setHandler(Settings.HANDLER);
         archive.validate();
         int queueSize = ConfigManager.getInstance().getJobQueueSize();
-        ServedModel model = new ServedModel(archive, queueSize, Settings.PRELOAD);
+        boolean script = Settings.SCRIPT || Settings.multiModel() && Files.isDirectory(Path.of(folder, "code"));
+        ServedModel model = new ServedModel(archive, queueSize, Settings.PRELOAD, script);
         manager.getModels().put(name, model);
         manager.startBackendServer(model);
         mendServerThread(model);
@@ -175,20 +188,50 @@ final class Models {
                 continue;
             }
             if (((ServedModel) model).overdue(id.substring(id.lastIndexOf('-') + 1))) {
-                LOGGER.warn("worker {} did not answer in {} s and is ended", worker.getPid(), Settings.TIMEOUT_SECONDS);
+                LOGGER.warn("worker {} did not answer in time and is ended", worker.getPid());
                 ProcessHandle.of(worker.getPid()).ifPresent(ProcessHandle::destroyForcibly);
             }
         }
     }
 
+    /** Ends the process when workers died again and again while they loaded the start-up model. */
+    private static void endHopelessStart(long begin) {
+        Model model = ModelManager.getInstance().getModels().get(SINGLE);
+        if (model == null || model.getServerThread() == null) {
+            return;
+        }
+        LoadFailure.Death death = LoadFailure.death(model);
+        if (death != null) {
+            lastDeath = death;
+        }
+        Process parent = model.getServerThread().getLifeCycle().getProcess();
+        if (parent != null && !parent.isAlive() && parent != lastParent) {
+            lastParent = parent;
+            parentDeaths++;
+        }
+        // Each order to load beyond the first of each worker is one that a death made necessary.
+        int deaths = ((ServedModel) model).attempts() - Settings.WORKERS;
+        if (parentDeaths >= DEATHS || deaths >= Math.max(DEATHS, Settings.WORKERS + 1)) {
+            Server.fail(LoadFailure.of(model, lastDeath, begin).reason);
+        }
+    }
+
     private static void watch() {
+        long start = System.nanoTime();
         long begin = System.currentTimeMillis();
         long served = begin;
         while (true) {
-            ModelManager.getInstance().getModels().values().forEach(Models::endOverdue);
+            boolean there = ModelManager.getInstance() != null;
             Memory.shortSince(0); // notes the time of a kill
+            IdleMemory.look();
+            if (there) {
+                ModelManager.getInstance().getModels().values().forEach(Models::endOverdue);
+                if (!started && !Settings.multiModel()) {
+                    endHopelessStart(start);
+                }
+            }
             long now = System.currentTimeMillis();
-            int count = Settings.multiModel() ? 1 : loaded(SINGLE);
+            int count = Settings.multiModel() ? 1 : there ? loaded(SINGLE) : 0;
             if (count > 0) {
                 served = now;
             }

@@ -13,6 +13,7 @@ import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.QueryStringDecoder;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -125,6 +126,7 @@ final class MultiModel {
                             + (Settings.MODEL_BYTES >> 20) + " MB are needed; unload one");
         }
         HttpResponseStatus status;
+        long begin = System.nanoTime();
         try {
             Models.failure(name); // of an earlier attempt
             status = Models.register(name, folder).get(Settings.STARTUP_SECONDS, TimeUnit.SECONDS);
@@ -139,9 +141,15 @@ final class MultiModel {
             return Answer.json(200, Map.of("status", "the model " + name + " is loaded"));
         }
         String reason = Models.failure(name);
+        boolean memory = status.code() == 507;
+        if (reason == null) {
+            Model model = ModelManager.getInstance().getModels().get(name);
+            LoadFailure failure = LoadFailure.of(model, LoadFailure.death(model), begin);
+            reason = failure.reason;
+            memory = memory || failure.memory;
+        }
         Models.unregister(name);
-        // A worker that is killed says nothing: what kills one while it loads is the memory limit.
-        if (reason == null || status.code() == 507) {
+        if (memory) {
             throw new Refusal(507, "out_of_memory", "there was not enough memory to load the model; unload one");
         }
         throw new Refusal(500, "load_failed", reason);
@@ -223,8 +231,14 @@ final class MultiModel {
     /** The folder's real path. Refused outside of the folder where SageMaker puts models, links included. */
     private static String folder(String url) throws Refusal {
         try {
-            Path folder = Path.of(url).toRealPath();
-            if (folder.startsWith(Path.of(Settings.MODELS_ROOT).toRealPath())) {
+            Path root = Path.of(Settings.MODELS_ROOT).toRealPath();
+            Path named = Path.of(url).toAbsolutePath().normalize();
+            if (named.startsWith(root) && Files.notExists(named)) {
+                throw new Refusal(404, "model_not_found", "there is no folder " + named);
+            }
+            Path folder = named.toRealPath();
+            // A file would be taken for an archive and unpacked.
+            if (folder.startsWith(root) && Files.isDirectory(folder)) {
                 return folder.toString();
             }
         } catch (IOException | RuntimeException e) {

@@ -347,6 +347,9 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
 
     @Override
     public void userEventTriggered(ChannelHandlerContext context, Object event) {
+        if (event == Stop.TIME_IS_UP && (request != null || lines.size > 0)) {
+            fail(Stop.refusal());
+        }
         if (event instanceof ChannelInputShutdownEvent) {
             inputEnded = true;
             if (!paused && !resting) {

@@ -1,8 +1,12 @@
 package org.fastaisagemaker.mms;
 
 import com.amazonaws.ml.mms.archive.ModelArchive;
+import com.amazonaws.ml.mms.util.messages.InputParameter;
 import com.amazonaws.ml.mms.wlm.Job;
 import com.amazonaws.ml.mms.wlm.Model;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.LinkedBlockingDeque;
@@ -18,24 +22,32 @@ final class ServedModel extends Model {
     /** How many workers have something to do, this one among them: a lone request may use every core. */
     static final String BUSY = "x-fastai-busy";
 
-    private final LinkedBlockingDeque<Job> queue;
+    private final LinkedBlockingDeque<Job> queue = new LinkedBlockingDeque<>();
+    private final int queueSize;
+    /** Whether a batch's requests are worked on one after the other. */
+    private final boolean script;
     /** A worker's order to load, by the id of the worker's channel. */
     private final Map<String, Job> orders = new ConcurrentHashMap<>();
-    /** When a worker got the batch it is working on (System.nanoTime), by the id of its channel. */
-    private final Map<String, Long> working = new ConcurrentHashMap<>();
+    /** The batch that a worker is working on, by the id of its channel. */
+    private final Map<String, Batch> working = new ConcurrentHashMap<>();
     private final AtomicInteger idle = new AtomicInteger();
+    private final AtomicInteger attempts = new AtomicInteger();
+    /** Nanoseconds that a worker takes for a request, smoothed; 0 before the first. */
+    private volatile long pace;
 
-    ServedModel(ModelArchive archive, int queueSize, boolean preload) {
+    ServedModel(ModelArchive archive, int queueSize, boolean preload, boolean script) {
         super(archive, queueSize, String.valueOf(preload));
-        queue = new LinkedBlockingDeque<>(queueSize);
-        setBatchSize(Settings.BATCH_SIZE);
+        this.queueSize = queueSize;
+        this.script = script;
+        setBatchSize(script ? Settings.SCRIPT_BATCH_SIZE : Settings.BATCH_SIZE);
         setMaxBatchDelay(Settings.BATCH_DELAY);
     }
 
     /** Of any answer of a worker, that it has loaded the model among them; overdue requests are seen to in Models. */
     @Override
     public int getResponseTimeoutSeconds() {
-        return Math.max(Settings.STARTUP_SECONDS, Settings.TIMEOUT_SECONDS + 60);
+        long longest = TimeUnit.NANOSECONDS.toSeconds(limit(getBatchSize())) + 60;
+        return (int) Math.min(Integer.MAX_VALUE, Math.max(Settings.STARTUP_SECONDS, longest));
     }
 
     @Override
@@ -51,7 +63,7 @@ final class ServedModel extends Model {
 
     @Override
     public boolean addJob(Job job) {
-        return queue.offer(job);
+        return queue.size() < queueSize && queue.offer(job);
     }
 
     @Override
@@ -61,59 +73,144 @@ final class ServedModel extends Model {
 
     @Override
     public void pollBatch(String channel, long wait, Map<String, Job> batch) throws InterruptedException {
-        working.remove(channel);
+        finished(channel);
         Job order = orders.remove(channel);
         if (order != null) {
+            attempts.incrementAndGet();
             batch.put(order.getJobId(), order);
             return;
         }
-        int waiters = idle.incrementAndGet();
-        Job first;
+        List<Job> jobs = new ArrayList<>();
+        idle.incrementAndGet();
         try {
-            first = queue.take();
+            jobs.add(queue.take());
         } finally {
-            waiters = Math.min(waiters, idle.getAndDecrement());
-        }
-        batch.put(first.getJobId(), first);
-        if (getMaxBatchDelay() > 0) {
-            collect(batch);
-        } else {
-            int share = (queue.size() + waiters) / Math.max(1, waiters);
-            int most = Math.min(getBatchSize(), share);
-            for (Job job; batch.size() < most && (job = queue.poll()) != null; ) {
-                batch.put(job.getJobId(), job);
+            if (jobs.isEmpty()) {
+                idle.decrementAndGet();
             }
+        }
+        if (getMaxBatchDelay() > 0) {
+            idle.decrementAndGet();
+            collect(jobs);
+        } else {
+            share(jobs);
         }
         int busy = queue.isEmpty() ? Settings.WORKERS - idle.get() : Settings.WORKERS;
-        first.getPayload().updateHeaders(BUSY, String.valueOf(Math.max(1, busy)));
-        working.put(channel, System.nanoTime());
+        jobs.get(0).getPayload().updateHeaders(BUSY, String.valueOf(Math.max(1, busy)));
+        Batch taken = new Batch();
+        for (Job job : jobs) {
+            Attempt attempt = new Attempt(job, jobs.size(), this::addFirst);
+            taken.attempts.add(attempt);
+            batch.put(attempt.getJobId(), attempt);
+        }
+        working.put(channel, taken);
     }
 
-    private void collect(Map<String, Job> batch) throws InterruptedException {
+    private void finished(String channel) {
+        AnswerMemory.release(channel);
+        Batch batch = working.remove(channel);
+        if (batch != null) {
+            long each = batch.each();
+            pace = pace == 0 ? each : (3 * pace + each) / 4;
+        }
+    }
+
+    /** Takes this worker's share of what waits; one worker at a time, so that each is counted once. */
+    private synchronized void share(List<Job> jobs) {
+        int waiters = idle.getAndDecrement();
+        int most = Math.min(getBatchSize(), (queue.size() + waiters) / waiters);
+        Job job = null;
+        do {
+            job = jobs.size() < most ? queue.poll() : null;
+        } while (job != null && add(jobs, job));
+    }
+
+    private void collect(List<Job> jobs) throws InterruptedException {
         long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(getMaxBatchDelay());
         try {
-            while (batch.size() < getBatchSize()) {
-                Job job = queue.poll(end - System.nanoTime(), TimeUnit.NANOSECONDS);
-                if (job == null) {
-                    return;
-                }
-                batch.put(job.getJobId(), job);
-            }
+            Job job = null;
+            do {
+                long left = end - System.nanoTime();
+                job = jobs.size() < getBatchSize() ? queue.poll(left, TimeUnit.NANOSECONDS) : null;
+            } while (job != null && add(jobs, job));
         } catch (InterruptedException e) {
-            batch.values().forEach(queue::addFirst); // the worker has ended: another one takes them
-            batch.clear();
+            jobs.forEach(queue::addFirst); // the worker has ended: another one takes them
             throw e;
         }
     }
 
-    /** Whether the worker with this channel has had its batch for longer than a request may take. */
+    /** False when the job must not be in this batch; then it is the next to be taken. */
+    private boolean add(List<Job> jobs, Job job) {
+        long bytes = bytes(job) + jobs.stream().mapToLong(ServedModel::bytes).sum();
+        if (bytes > Settings.BATCH_BYTES || job instanceof Attempt.Alone || jobs.get(0) instanceof Attempt.Alone) {
+            queue.addFirst(job);
+            return false;
+        }
+        return jobs.add(job);
+    }
+
+    private static long bytes(Job job) {
+        long bytes = 0;
+        for (InputParameter parameter : job.getPayload().getParameters()) {
+            bytes += parameter.getValue().length;
+        }
+        return bytes;
+    }
+
+    /** How often a worker was told to load the model. */
+    int attempts() {
+        return attempts.get();
+    }
+
+    /** Whether the worker with this channel has had its batch for longer than it may; its requests then know it too. */
     boolean overdue(String shortChannelId) {
-        long limit = TimeUnit.SECONDS.toNanos(Settings.TIMEOUT_SECONDS);
-        for (Map.Entry<String, Long> entry : working.entrySet()) {
-            if (entry.getKey().endsWith(shortChannelId)) {
-                return System.nanoTime() - entry.getValue() > limit;
+        for (Map.Entry<String, Batch> entry : working.entrySet()) {
+            Batch batch = entry.getValue();
+            if (entry.getKey().endsWith(shortChannelId) && batch.age() > limit(batch.attempts.size())) {
+                batch.attempts.forEach(Attempt::overdue);
+                return true;
             }
         }
         return false;
+    }
+
+    /** Nanoseconds for a batch of so many requests: those that share a forward pass share a request's time. */
+    private long limit(int requests) {
+        return TimeUnit.SECONDS.toNanos((long) Settings.TIMEOUT_SECONDS * (script ? requests : 1));
+    }
+
+    /** Refuses those of the waiting requests, the latest first, that can't be done in so many nanoseconds. */
+    int refuseHopeless(long left) {
+        long each = pace;
+        for (Batch batch : working.values()) {
+            each = Math.max(each, batch.each());
+        }
+        if (each == 0) {
+            return 0;
+        }
+        int refused = 0;
+        long fit = left * Math.max(1, Models.loaded(getModelName())) / each;
+        while (queue.size() > fit) {
+            Job job = queue.pollLast();
+            if (job == null) {
+                break;
+            }
+            job.sendError(HttpResponseStatus.SERVICE_UNAVAILABLE, Stop.WORDS);
+            refused++;
+        }
+        return refused;
+    }
+
+    private static final class Batch {
+        private final long begin = System.nanoTime();
+        private final List<Attempt> attempts = new ArrayList<>();
+
+        long age() {
+            return System.nanoTime() - begin;
+        }
+
+        long each() {
+            return age() / attempts.size();
+        }
     }
 }

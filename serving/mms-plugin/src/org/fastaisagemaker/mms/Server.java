@@ -32,12 +32,9 @@ import org.apache.commons.cli.DefaultParser;
 
 /**
  * multi-model-server with one listening address and our own handlers in front of its own: see FrontDoor. Its
- * management API has no address at all. SIGTERM drains (a shutdown hook).
+ * management API has no address at all. SIGTERM drains (a shutdown hook): see Stop.
  */
 public final class Server extends ModelServer {
-    /** Milliseconds; connections that are idle when draining begins may still bring a request that was on its way. */
-    private static final long GRACE = 500;
-
     private volatile Channel listening;
 
     private Server(ConfigManager configuration) {
@@ -54,8 +51,9 @@ public final class Server extends ModelServer {
             InternalLoggerFactory.setDefaultFactory(Slf4JLoggerFactory.INSTANCE);
             PluginsManager.getInstance().initialize();
             Server server = new Server(ConfigManager.getInstance());
+            Models.watchStart();
             server.start();
-            Runtime.getRuntime().addShutdownHook(new Thread(server::drain, "drain"));
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> Stop.drain(server.listening), "drain"));
             Models.start();
             new CountDownLatch(1).await();
         } catch (Throwable e) {
@@ -102,6 +100,7 @@ public final class Server extends ModelServer {
                                 new ChannelInitializer<Channel>() {
                                     @Override
                                     protected void initChannel(Channel channel) {
+                                        Stop.CONNECTIONS.add(channel);
                                         addHandlers(channel.pipeline());
                                     }
                                 });
@@ -120,27 +119,5 @@ public final class Server extends ModelServer {
         pipeline.addLast("reader", reader);
         pipeline.addLast("door", new FrontDoor(reader));
         pipeline.addLast("handler", new HttpRequestHandler(chain));
-    }
-
-    /** Takes no more connections, lets everything in flight be answered, then returns: the process ends. */
-    private void drain() {
-        InFlight.drain();
-        long begin = System.currentTimeMillis();
-        if (listening != null) {
-            listening.close().awaitUninterruptibly(1000);
-        }
-        long end = begin + Settings.DRAIN_SECONDS * 1000L;
-        long quiet = begin;
-        // The number may touch zero between two requests of one connection.
-        while (System.currentTimeMillis() < end && System.currentTimeMillis() - quiet < GRACE) {
-            if (InFlight.requests() > 0) {
-                quiet = System.currentTimeMillis();
-            }
-            try {
-                Thread.sleep(5);
-            } catch (InterruptedException e) {
-                return;
-            }
-        }
     }
 }

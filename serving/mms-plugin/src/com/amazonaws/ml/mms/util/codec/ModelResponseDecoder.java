@@ -11,19 +11,27 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.fastaisagemaker.mms.AnswerMemory;
 
 /**
  * Stands in for multi-model-server's class of this name, which comes later on the class path: that one fails when what
  * it has read so far ends before a status or within a header, which batches of a few kilobytes bring about, and the
- * failure ends the worker and its whole batch. This one waits for a whole message. An answer that is too large becomes
- * an error of its own request.
+ * failure ends the worker and its whole batch. This one waits for a whole head, and takes a body as it comes: only its
+ * own array holds it. An answer that is too large, or that there is no memory for now, becomes an error of its own
+ * request.
  */
 public class ModelResponseDecoder extends ByteToMessageDecoder {
     private static final int END = -1;
-    private static final String TOO_LARGE =
-            "{\"error\": {\"code\": \"answer_too_large\", \"message\": \"the model's answer is larger than can be sent\"}}";
+    /** Bytes that come before a body: headers, a content type. */
+    private static final int MAX_HEAD = 1 << 20;
 
     private final int limit;
+    private ModelWorkerResponse response;
+    private Predictions prediction;
+    /** The answer that is coming in, or null when it is thrown away. */
+    private byte[] body;
+    private int at;
+    private int size;
 
     public ModelResponseDecoder(int limit) {
         this.limit = limit;
@@ -31,38 +39,130 @@ public class ModelResponseDecoder extends ByteToMessageDecoder {
 
     @Override
     protected void decode(ChannelHandlerContext context, ByteBuf in, List<Object> out) {
-        if (whole(in)) {
-            out.add(read(in));
+        if (response == null) {
+            begin(in);
+        } else if (prediction == null) {
+            next(context, in, out);
+        } else {
+            fill(in);
         }
     }
 
-    /** Whether {@code in} holds a message to its end; reads nothing. */
-    private boolean whole(ByteBuf in) {
+    @Override
+    public void channelInactive(ChannelHandlerContext context) throws Exception {
+        super.channelInactive(context);
+        AnswerMemory.release(context.channel().id().asLongText());
+    }
+
+    private void begin(ByteBuf in) {
         Scan scan = new Scan(in);
         scan.skip(4); // the status of all
         scan.skip(scan.length()); // its text
-        while (scan.enough) {
-            int identity = scan.length();
-            if (!scan.enough || identity == END) {
-                break;
-            }
-            scan.skip(identity);
-            scan.skip(scan.length()); // content type
-            scan.skip(4); // status
-            scan.skip(scan.length()); // phrase
-            for (int headers = scan.length(); headers > 0 && scan.enough; headers--) {
-                scan.skip(scan.length());
-                scan.skip(scan.length());
-            }
-            scan.skip(scan.length()); // body
+        if (scan.enough()) {
+            response = new ModelWorkerResponse();
+            response.setCode(in.readInt());
+            response.setMessage(text(in, in.readInt()));
+            response.setPredictions(new ArrayList<>());
         }
-        return scan.enough;
     }
 
+    /** Reads an answer's head, or the end of all. */
+    private void next(ChannelHandlerContext context, ByteBuf in, List<Object> out) {
+        Scan scan = new Scan(in);
+        int identity = scan.length();
+        if (scan.enough() && identity == END) {
+            in.skipBytes(4);
+            out.add(response);
+            response = null;
+            return;
+        }
+        scan.skip(identity);
+        scan.skip(scan.length()); // content type
+        scan.skip(4); // status
+        scan.skip(scan.length()); // phrase
+        for (int headers = scan.length(); headers > 0 && scan.enough(); headers--) {
+            scan.skip(scan.length());
+            scan.skip(scan.length());
+        }
+        scan.skip(4); // the body's size
+        if (scan.enough()) {
+            head(in);
+            room(context.channel().id().asLongText());
+            fill(in);
+        }
+    }
+
+    private void head(ByteBuf in) {
+        prediction = new Predictions();
+        prediction.setRequestId(text(in, in.readInt()));
+        prediction.setContentType(text(in, in.readInt()));
+        prediction.setStatusCode(in.readInt());
+        prediction.setReasonPhrase(text(in, in.readInt()));
+        Map<String, String> headers = new HashMap<>();
+        for (int count = in.readInt(); count > 0; count--) {
+            String name = text(in, in.readInt());
+            headers.put(name, text(in, in.readInt()));
+        }
+        prediction.setHeaders(headers);
+        size = in.readInt();
+        if (size < 0) {
+            throw new CorruptedFrameException("a body of " + size + " bytes");
+        }
+    }
+
+    private void room(String channel) {
+        at = 0;
+        body = null;
+        long most = Math.min(limit, AnswerMemory.LARGEST);
+        if (size > most) {
+            refuse(507, "Insufficient Storage", "answer_too_large",
+                    "the model's answer has " + size + " bytes, more than the " + most + " that can be sent");
+        } else if (AnswerMemory.hold(channel, size)) {
+            body = new byte[size];
+        } else {
+            prediction.getHeaders().put("retry-after", "1");
+            refuse(503, "Service Unavailable", "busy",
+                    "the server holds as many answers as it has memory for; try again");
+        }
+    }
+
+    private void refuse(int status, String phrase, String code, String message) {
+        String json = "{\"error\": {\"code\": \"" + code + "\", \"message\": \"" + message + "\"}}";
+        prediction.setStatusCode(status);
+        prediction.setReasonPhrase(phrase);
+        prediction.setContentType("application/json");
+        prediction.getHeaders().put("content-type", "application/json");
+        prediction.setResp(json.getBytes(StandardCharsets.UTF_8));
+    }
+
+    private void fill(ByteBuf in) {
+        int count = Math.min(size - at, in.readableBytes());
+        if (body == null) {
+            in.skipBytes(count);
+        } else {
+            in.readBytes(body, at, count);
+        }
+        at += count;
+        if (at == size) {
+            if (body != null) {
+                prediction.setResp(body);
+            }
+            response.getPredictions().add(prediction);
+            prediction = null;
+            body = null;
+        }
+    }
+
+    private static String text(ByteBuf in, int length) {
+        String text = in.toString(in.readerIndex(), length, StandardCharsets.UTF_8);
+        in.skipBytes(length);
+        return text;
+    }
+
+    /** Looks ahead without reading. */
     private static final class Scan {
         private final ByteBuf in;
         private long at;
-        private boolean enough = true;
 
         Scan(ByteBuf in) {
             this.in = in;
@@ -74,54 +174,20 @@ public class ModelResponseDecoder extends ByteToMessageDecoder {
                 throw new CorruptedFrameException("a length of " + bytes);
             }
             at += bytes;
-            enough = enough && at <= in.writerIndex();
+            if (at - in.readerIndex() > MAX_HEAD) {
+                throw new CorruptedFrameException("more than " + MAX_HEAD + " bytes before an answer's body");
+            }
+        }
+
+        /** Whether all that was skipped is there. */
+        boolean enough() {
+            return at <= in.writerIndex();
         }
 
         int length() {
             long from = at;
             skip(4);
-            return enough ? in.getInt((int) from) : 0;
+            return enough() ? in.getInt((int) from) : 0;
         }
-    }
-
-    private ModelWorkerResponse read(ByteBuf in) {
-        ModelWorkerResponse response = new ModelWorkerResponse();
-        response.setCode(in.readInt());
-        response.setMessage(text(in, in.readInt()));
-        List<Predictions> predictions = new ArrayList<>();
-        for (int identity = in.readInt(); identity != END; identity = in.readInt()) {
-            Predictions prediction = new Predictions();
-            prediction.setRequestId(text(in, identity));
-            prediction.setContentType(text(in, in.readInt()));
-            prediction.setStatusCode(in.readInt());
-            prediction.setReasonPhrase(text(in, in.readInt()));
-            Map<String, String> headers = new HashMap<>();
-            for (int count = in.readInt(); count > 0; count--) {
-                String name = text(in, in.readInt());
-                headers.put(name, text(in, in.readInt()));
-            }
-            prediction.setHeaders(headers);
-            int size = in.readInt();
-            if (size > limit) {
-                in.skipBytes(size);
-                prediction.setStatusCode(507);
-                prediction.setReasonPhrase("Insufficient Storage");
-                headers.put("content-type", "application/json");
-                prediction.setResp(TOO_LARGE.getBytes(StandardCharsets.UTF_8));
-            } else {
-                byte[] body = new byte[size];
-                in.readBytes(body);
-                prediction.setResp(body);
-            }
-            predictions.add(prediction);
-        }
-        response.setPredictions(predictions);
-        return response;
-    }
-
-    private static String text(ByteBuf in, int length) {
-        String text = in.toString(in.readerIndex(), length, StandardCharsets.UTF_8);
-        in.skipBytes(length);
-        return text;
     }
 }

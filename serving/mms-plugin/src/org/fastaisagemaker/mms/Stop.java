@@ -1,0 +1,84 @@
+package org.fastaisagemaker.mms;
+
+import com.amazonaws.ml.mms.wlm.Model;
+import com.amazonaws.ml.mms.wlm.ModelManager;
+import io.netty.channel.Channel;
+import io.netty.channel.group.ChannelGroup;
+import io.netty.channel.group.DefaultChannelGroup;
+import io.netty.util.concurrent.GlobalEventExecutor;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * What happens after SIGTERM: no more connections are taken, and what is in flight is answered. What can't be done in
+ * the time that is left is refused as soon as that shows.
+ */
+final class Stop {
+    /** Goes through each connection's pipeline when the time is up: who has a request refuses it. */
+    static final Object TIME_IS_UP = new Object();
+
+    static final ChannelGroup CONNECTIONS = new DefaultChannelGroup("connections", GlobalEventExecutor.INSTANCE, true);
+
+    /** multi-model-server puts them into an answer of its own form. */
+    static final String WORDS = "the server is stopping";
+
+    private static final Logger LOGGER = LoggerFactory.getLogger(Stop.class);
+    /** Milliseconds; connections that are idle when draining begins may still bring a request that was on its way. */
+    private static final long GRACE = 500;
+    /** Milliseconds for the last refusals to reach their clients. */
+    private static final long LAST_WORDS = 1500;
+
+    private Stop() {}
+
+    static Refusal refusal() {
+        return new Refusal(503, "stopping", WORDS + "; send the request again, to another one");
+    }
+
+    /** Returns when everything is answered; the process then ends. */
+    static void drain(Channel listening) {
+        InFlight.drain();
+        if (listening != null) {
+            listening.close().awaitUninterruptibly(1000);
+        }
+        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(Settings.DRAIN_SECONDS);
+        int refused = 0;
+        long quiet = System.nanoTime();
+        // The number may touch zero between two requests of one connection.
+        while (System.nanoTime() < end && System.nanoTime() - quiet < TimeUnit.MILLISECONDS.toNanos(GRACE)) {
+            if (InFlight.requests() > 0) {
+                quiet = System.nanoTime();
+            }
+            refused += refuseHopeless(end - System.nanoTime());
+            if (!sleep()) {
+                return;
+            }
+        }
+        int left = InFlight.requests();
+        if (refused + left > 0) {
+            LOGGER.warn("{} requests could not be answered in {} s and were refused", refused + left, Settings.DRAIN_SECONDS);
+        }
+        CONNECTIONS.forEach(channel -> channel.pipeline().fireUserEventTriggered(TIME_IS_UP));
+        end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(LAST_WORDS);
+        while (InFlight.requests() > 0 && System.nanoTime() < end && sleep()) {
+            continue;
+        }
+    }
+
+    private static int refuseHopeless(long left) {
+        int refused = 0;
+        for (Model model : ModelManager.getInstance().getModels().values()) {
+            refused += ((ServedModel) model).refuseHopeless(left);
+        }
+        return refused;
+    }
+
+    private static boolean sleep() {
+        try {
+            Thread.sleep(5);
+            return true;
+        } catch (InterruptedException e) {
+            return false;
+        }
+    }
+}
