@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.contract.conftest import Endpoint
-from tests.contract.serving import direct, processes
-
-#: Seconds; for what happens at once on an idle machine.
-PATIENCE = 60
+from tests.contract.serving import direct, exit_code, processes
+from tests.waiting import PATIENCE
 
 #: Answers how many bytes came and their CRC. ``sleep N`` takes N seconds, ``large N`` is answered with N bytes,
 #: ``status N`` fails with that status, ``break`` makes all later requests to the same worker fail.
@@ -138,8 +135,10 @@ def open_files(endpoint: Endpoint) -> int:
     return int(endpoint.container.exec_run(["python3", "-P", "-c", command]).output)
 
 
-def wait_for(condition: Any, seconds: float = PATIENCE) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.1)
+def ends_at_once(endpoint: Endpoint) -> bool:
+    """Whether SIGTERM ends the container with 0, with no request left that is counted and never answered."""
+    endpoint.session.close()
+    endpoint.container.kill("SIGTERM")
+    ended = exit_code(endpoint) == 0
+    log = endpoint.log()
+    return ended and "could not be answered" not in log and "not all requests were answered" not in log

@@ -10,8 +10,8 @@ import pytest
 
 from tests.contract.conftest import Endpoint
 from tests.contract.malformed_http import CHUNKED, HIDDEN, MALFORMED, PING, framed
-from tests.contract.raw_http import Wire, ask, echo_model, open_files, post, wait_for
-from tests.contract.serving import exit_code
+from tests.contract.raw_http import Wire, ask, echo_model, ends_at_once, open_files, post
+from tests.waiting import until
 
 pytestmark = pytest.mark.engine
 
@@ -303,9 +303,7 @@ def test_the_faulty_parts_of_netty_are_not_even_loaded(
 
 def test_after_all_that_nothing_is_left(echo: Endpoint):
     """The module's last test: files are closed, requests are counted rightly, or SIGTERM would wait for 24 s."""
-    wait_for(lambda: open_files(echo) <= echo.files_at_first + 3)  # type: ignore[attr-defined]
+    until(lambda: open_files(echo) <= echo.files_at_first + 3)  # type: ignore[attr-defined]
     assert echo.ping() == 200
     assert echo.invoke(b"hello").json()["bytes"] == 5
-    echo.session.close()
-    echo.container.kill("SIGTERM")
-    assert exit_code(echo, timeout=18) == 0
+    assert ends_at_once(echo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -15,8 +16,8 @@ import docker
 import pytest
 
 from tests.contract.conftest import Endpoint
-from tests.contract.raw_http import PATIENCE, Wire, echo_model, open_files, post, wait_for
-from tests.contract.serving import exit_code
+from tests.contract.raw_http import Wire, echo_model, ends_at_once, open_files, post
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.engine
 
@@ -77,7 +78,8 @@ def test_what_does_not_go_on_is_408_and_the_connection_closed(impatient: Endpoin
     stop = threading.Event()
 
     def go_on() -> None:
-        while not stop.wait(0.5):
+        while not stop.is_set():
+            time.sleep(0.5)
             for wire in wires.values():
                 with contextlib.suppress(OSError):
                     wire.send(b"x")
@@ -123,7 +125,8 @@ def test_idle_connections_are_closed_without_a_word(impatient: Endpoint):
     for wire in wires.values():
         assert wire.is_closed()
         wire.socket.close()
-    assert time.monotonic() - begin > IDLE_SECONDS / 2
+    took = time.monotonic() - begin
+    assert took > IDLE_SECONDS / 2
 
 
 def test_a_connection_whose_answer_is_computed_is_not_idle(impatient: Endpoint):
@@ -145,7 +148,7 @@ def test_a_client_that_closes_its_side_and_then_resets_leaves_nothing(impatient:
                 wire.send(sent).socket.shutdown(socket.SHUT_WR)
                 time.sleep(0.05)
                 wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    wait_for(lambda: open_files(impatient) <= files + 1)
+    until(lambda: open_files(impatient) <= files + 1)
     begin, used = time.monotonic(), cpu_seconds(impatient)
     time.sleep(2)
     assert cpu_seconds(impatient) - used < 0.5 * (time.monotonic() - begin), "something spins"
@@ -156,7 +159,7 @@ def test_a_client_that_takes_no_answers_is_closed(impatient: Endpoint):
     for wire in wires:
         wire.send(post(b"large 8000000") * 8)
     files = open_files(impatient)
-    wait_for(lambda: open_files(impatient) <= files - len(wires))
+    until(lambda: open_files(impatient) <= files - len(wires))
     for wire in wires:
         wire.socket.close()
 
@@ -165,11 +168,11 @@ def test_a_client_that_takes_a_large_answer_slowly_gets_all_of_it(impatient: End
     size = 12_000_000
     with Wire(impatient) as wire:
         wire.send(post(f"large {size}".encode()))
-        got, begin = 0, time.monotonic()
+        got, slow_until = 0, time.monotonic() + 2 * IDLE_SECONDS
         while got < size:
-            got += len(wire.socket.recv(MB))
-            if got < size // 2 or time.monotonic() - begin < 2 * IDLE_SECONDS:
-                time.sleep(0.5 if time.monotonic() - begin < 2 * IDLE_SECONDS else 0)
+            got += len(wire.socket.recv(MB if got > size // 2 else 65536))
+            if time.monotonic() < slow_until:
+                time.sleep(0.5)
     assert got >= size
 
 
@@ -177,9 +180,7 @@ def test_sigterm_after_that_ends_at_once(impatient: Endpoint):
     """Nothing is counted as in flight any more, or it would take 24 s."""
     assert impatient.ping() == 200
     assert "Exception" not in impatient.log()
-    impatient.session.close()
-    impatient.container.kill("SIGTERM")
-    assert exit_code(impatient, timeout=18) == 0
+    assert ends_at_once(impatient)
 
 
 def test_silent_uploads_lose_their_memory_to_whole_requests(start_endpoint: Callable[..., Endpoint], model: Path):
@@ -193,56 +194,55 @@ def test_silent_uploads_lose_their_memory_to_whole_requests(start_endpoint: Call
         statuses.append(endpoint.invoke(b"y" * 5 * MB).status_code)
         return statuses[-1] == 200
 
-    wait_for(served)
+    until(served)
     assert set(statuses) <= {200, 503}
     assert [endpoint.invoke(b"y" * 5 * MB).status_code for _ in range(10)] == [200] * 10
     # Those that were given up are told so; the rest can still end what they began.
     ends = []
-    for wire in [*silent, *chunked]:
-        try:
-            wire.send(b"x")
-            wire.send(b"\r\n0\r\n\r\n" if wire in chunked else b"")
-            answer = wire.answer()
-        except OSError:
-            answer = None
+    for index, wire in enumerate([*silent, *chunked]):
+        if not select.select([wire.socket], [], [], 0)[0]:
+            with contextlib.suppress(OSError):  # given up in this moment
+                wire.send(b"x" if index < len(silent) else b"x\r\n0\r\n\r\n")
+        answer = wire.answer()
         ends.append(answer and answer.status)
         wire.socket.close()
     assert set(ends) <= {200, 408, 503, None}
     assert 408 in ends
-    endpoint.session.close()
-    endpoint.container.kill("SIGTERM")
-    assert exit_code(endpoint, timeout=18) == 0
+    assert ends_at_once(endpoint)
 
 
-def test_chunks_of_one_byte_are_linear_work(start_endpoint: Callable[..., Endpoint], model: Path):
+def test_chunks_of_one_byte_are_linear_work_and_others_have_their_turn(
+    start_endpoint: Callable[..., Endpoint], model: Path
+):
     endpoint = start_endpoint(model)
-    body = b"1\r\nx\r\n" * 5_900_000 + b"0\r\n\r\n"
-    answers = []
 
-    def upload() -> None:
+    def upload(size: int) -> float:
+        """The container's seconds of processor time for it."""
+        begin = cpu_seconds(endpoint)
         with Wire(endpoint) as wire:
             wire.socket.settimeout(4 * PATIENCE)
-            wire.send(CHUNKED + body)
-            answers.append(wire.answer())
+            answer = wire.send(CHUNKED + b"1\r\nx\r\n" * size + b"0\r\n\r\n").answer()
+        assert answer is not None
+        assert answer.json()["bytes"] == size
+        return cpu_seconds(endpoint) - begin
 
-    clients = [threading.Thread(target=upload) for _ in range(4)]
+    upload(1_000_000)  # what Java compiles is compiled
+    assert upload(5_900_000) < 10 * upload(1_475_000)  # four times the bytes; sixteen times if it were quadratic
+
+    clients = [threading.Thread(target=upload, args=(5_900_000,)) for _ in range(4)]
     for client in clients:
         client.start()
-    pings = []
+    pings = 0
     with Wire(endpoint) as wire:
-        while any(client.is_alive() for client in clients):
-            begin = time.monotonic()
+        while all(client.is_alive() for client in clients):
             answer = wire.send(PING).answer()
             assert answer is not None
             assert answer.status == 200
-            pings.append(time.monotonic() - begin)
-            time.sleep(0.1)
+            pings += 1
     for client in clients:
         client.join()
-    assert [answer.json()["bytes"] for answer in answers if answer] == [5_900_000] * 4
-    # SageMaker waits 2 s; a few may be late where the machine itself stands still.
-    assert len(pings) > 20
-    assert sorted(pings)[int(0.9 * len(pings))] < 2, max(pings)
+    # On a machine where an upload takes 10 s, one each tenth of a second.
+    assert pings > 100
 
 
 @pytest.mark.parametrize("limit", ["set", "of open files"])
@@ -262,7 +262,7 @@ def test_when_there_are_too_many_connections_the_longest_idle_makes_room(
             assert answer is not None
             assert answer.status == 200
             if limit == "set":
-                wait_for(lambda: open_files(endpoint) <= before + 25)
+                until(lambda: open_files(endpoint) <= before + 25)
             assert idle[0].is_closed()
             done = working.answer()
             assert done is not None
@@ -281,10 +281,10 @@ def test_when_every_connection_is_at_work_a_new_one_is_503(start_endpoint: Calla
             answer = wire.send(PING).answer()
             return answer is not None and (answer.status, answer.headers.get("retry-after")) == (503, "1")
 
-    wait_for(refused)
+    until(refused)
     for wire in wires:
         answer = wire.send(b"hello").answer()
         assert answer is not None
         assert answer.json()["bytes"] == 5
         wire.socket.close()
-    wait_for(lambda: endpoint.ping() == 200)
+    until(lambda: endpoint.ping() == 200)
