@@ -127,7 +127,7 @@ def test_the_largest_payload_of_a_batch_transform(start_endpoint, tmp_path: Path
     assert set(found) <= {200, 503}, found
     assert found[200] > 0, found
     refused = start_endpoint(model, environment=environment, wait=False, **limits("512m"))
-    assert exit_code(refused, timeout=PATIENCE) == 1
+    assert exit_code(refused) == 1
     assert "SAGEMAKER_MAX_PAYLOAD_IN_MB=100" in last_line(refused)
     assert "at most 32" in last_line(refused)
 
