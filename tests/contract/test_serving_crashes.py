@@ -85,20 +85,20 @@ def test_a_crash_while_loading_ends_the_container_with_its_reason(start_endpoint
         mem_limit="500m",
         memswap_limit="500m",
     )
-    assert exit_code(endpoint, timeout=PATIENCE) == 1
+    assert exit_code(endpoint) == 1
     for word in words:
         assert word in last_line(endpoint)
 
 
 def test_a_built_in_model_that_does_not_fit_ends_the_container(start_endpoint, pets_job: Job):
     endpoint = start_endpoint(pets_job.model, wait=False, mem_limit="140m", memswap_limit="140m")
-    assert exit_code(endpoint, timeout=PATIENCE) == 1
+    assert exit_code(endpoint) == 1
     assert "the memory was used up (its limit is 140 MB)" in last_line(endpoint)
 
 
 def test_models_of_multi_model_server_s_own_are_refused(start_endpoint, pets_job: Job):
     endpoint = start_endpoint(pets_job.model, environment={"MMS_LOAD_MODELS": "all"}, wait=False)
-    assert exit_code(endpoint, timeout=PATIENCE) == 1
+    assert exit_code(endpoint) == 1
     assert "MMS_LOAD_MODELS is not obeyed" in last_line(endpoint)
 
 

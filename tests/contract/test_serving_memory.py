@@ -53,7 +53,7 @@ def burst(endpoint: Endpoint, body: bytes, clients: int, rounds: int = 2) -> Cou
                 try:
                     answer = session.post(url, data=body, headers={"Content-Type": "image/jpeg"}, timeout=PATIENCE)
                     found[answer.status_code] += 1
-                    if answer.status_code != 200:
+                    if answer.status_code == 503:
                         assert answer.json()["error"]["code"] == "busy"
                         assert answer.headers["retry-after"] == "1"
                 except Exception as error:
@@ -75,7 +75,8 @@ def test_bursts_of_photographs_end_nothing(start_endpoint, pets_job: Job, memory
     # Twenty of them where the heap is as it is by default; a few under each limit.
     for _ in range(BURSTS if memory_limit is None else 4):
         found = burst(endpoint, body, clients=64)
-        assert set(found) <= {200, 503}, found
+        # 408: a client that had no turn for a second on a busy machine loses its memory to those that go on.
+        assert set(found) <= {200, 503, 408}, found
         assert found[200] > 0, found
     assert endpoint.ping() == 200
     assert processes(endpoint)["worker"] == workers, "a worker was ended"
@@ -126,7 +127,7 @@ def test_the_largest_payload_of_a_batch_transform(start_endpoint, tmp_path: Path
     assert set(found) <= {200, 503}, found
     assert found[200] > 0, found
     refused = start_endpoint(model, environment=environment, wait=False, **limits("512m"))
-    assert exit_code(refused, timeout=PATIENCE) == 1
+    assert exit_code(refused) == 1
     assert "SAGEMAKER_MAX_PAYLOAD_IN_MB=100" in last_line(refused)
     assert "at most 32" in last_line(refused)
 
@@ -134,8 +135,8 @@ def test_the_largest_payload_of_a_batch_transform(start_endpoint, tmp_path: Path
 def wait_for_less(endpoint: Endpoint, most: float, *pids: int) -> None:
     """Until the proportional share of memory, of the processes named or of all, is at most ``most`` bytes."""
     until(
-        lambda: memory(endpoint, "Pss", *pids) <= most,
-        lambda: f"{memory(endpoint, 'Pss', *pids) / 1e6:.0f} MB, more than {most / 1e6:.0f}",
+        lambda: memory(endpoint, "Pss:", *pids) <= most,
+        lambda: f"{memory(endpoint, 'Pss:', *pids) / 1e6:.0f} MB, more than {most / 1e6:.0f}",
         seconds=2 * PATIENCE,
     )
 
@@ -146,11 +147,11 @@ def test_memory_of_large_bodies_is_given_back(start_endpoint, pets_job: Job, pet
     expected = classes(endpoint, pictures)
     with Load(direct(endpoint), pictures, clients=16) as ordinary:
         ordinary.wait_for_answers(200)
-    before, java = memory(endpoint, "Pss"), processes(endpoint)["java"][0]
-    front_end = memory(endpoint, "Pss", java)
+    before, java = memory(endpoint, "Pss:"), processes(endpoint)["java"][0]
+    front_end = memory(endpoint, "Pss:", java)
     for _ in range(4):
         assert burst(endpoint, photograph(), clients=64)[200] > 0
-    assert memory(endpoint, "Pss", java) > front_end + KEPT, "nothing to give back: the test shows nothing"
+    assert memory(endpoint, "Pss:", java) > front_end + KEPT, "nothing to give back: the test shows nothing"
     wait_for_less(endpoint, front_end + KEPT, java)
     wait_for_less(endpoint, before + KEPT)
     assert classes(endpoint, pictures) == expected
@@ -164,7 +165,7 @@ def test_memory_of_unloaded_models_is_given_back(start_endpoint, pets_job: Job, 
         environment={"SAGEMAKER_MULTI_MODEL": "true"},
         volumes={str(tmp_path): {"bind": "/opt/ml/models", "mode": "ro"}},
     )
-    before = memory(endpoint, "Pss")
+    before = memory(endpoint, "Pss:")
     body = photograph()
     for index in range(10):
         name = f"m{index}"

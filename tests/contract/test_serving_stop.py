@@ -31,7 +31,7 @@ def test_an_endpoint_stops_at_any_moment_of_its_start(start_endpoint, pets_job: 
         time.sleep(moment)
         endpoint.container.kill("SIGTERM")
         # What ignores it is never ended: nobody sends SIGKILL here.
-        codes.append(exit_code(endpoint, timeout=PATIENCE))
+        codes.append(exit_code(endpoint))
     assert codes == [0] * len(MOMENTS)
 
 
@@ -96,7 +96,7 @@ def test_what_can_not_be_done_before_the_end_is_refused_at_once(start_endpoint, 
     clients = Clients(endpoint, [b"3"] * 40)  # 60 s of work
     until(lambda: len(clients.answers) >= 2)
     endpoint.container.kill("SIGTERM")
-    assert exit_code(endpoint, timeout=PATIENCE) == 0
+    assert exit_code(endpoint) == 0
     statuses = clients.statuses()
     assert set(statuses) == {200, 503}, statuses
     refused = _refusals(clients)
@@ -119,7 +119,7 @@ def test_a_request_that_outlasts_the_stop_is_refused(start_endpoint, tmp_path: P
         answer = b""
         while piece := upload.recv(65536):
             answer += piece
-    assert exit_code(endpoint, timeout=PATIENCE) == 0
+    assert exit_code(endpoint) == 0
     assert answer.startswith((b"HTTP/1.1 503", b"HTTP/1.1 408")), answer
     statuses = clients.statuses()
     assert statuses[503] >= 1, statuses
@@ -137,7 +137,7 @@ def test_workers_killed_after_sigterm_cut_no_request(start_endpoint, tmp_path: P
     endpoint.container.kill("SIGTERM")
     for pid in workers:
         kill(endpoint, pid)
-    assert exit_code(endpoint, timeout=PATIENCE) == 0
+    assert exit_code(endpoint) == 0
     statuses = clients.statuses()
     assert set(statuses) <= {200, 503}, statuses
     assert statuses[200] >= 12, statuses
