@@ -239,6 +239,12 @@ final class MultiModel {
             Path folder = named.toRealPath();
             // A file would be taken for an archive and unpacked.
             if (folder.startsWith(root) && Files.isDirectory(folder)) {
+                if (!Files.isReadable(folder) || !Files.isExecutable(folder)) {
+                    // Its worker starts in there, and could not say why it can't.
+                    Object user = Files.getAttribute(Path.of("/proc/self"), "unix:uid");
+                    String what = folder + " can't be read by user " + user + ": allow it (chmod -R a+rX)";
+                    throw new Refusal(500, "load_failed", what);
+                }
                 return folder.toString();
             }
         } catch (IOException | RuntimeException e) {
