@@ -205,7 +205,7 @@ def test_torchscript_is_served_by_the_training_image(start_endpoint, folder: Pat
 
 
 def refusal(endpoint: Endpoint) -> str:
-    assert exit_code(endpoint, 60) == 1
+    assert exit_code(endpoint) == 1
     return last_line(endpoint)
 
 
