@@ -135,7 +135,9 @@ STRANGER = """import socket, sys
 with socket.create_connection((sys.argv[1], 7778), timeout=60) as first:
     for event in ("hello", "failed"):
         first.sendall(b'{"host": "%s", "event": "%s", "reason": "SPOOFED"}\\n' % (sys.argv[2].encode(), event.encode()))
-    while first.recv(1000): pass
+    try:
+        while first.recv(1000): pass
+    except ConnectionResetError: pass  # closed before all of it was read
 print("SENT AWAY")
 """
 
@@ -166,7 +168,7 @@ def test_a_host_that_dies_fails_the_other(start_both: Callable[..., list[Trainin
 def test_a_script_that_raises_on_one_host_is_told_on_both(start_both: Callable[..., list[TrainingContainer]]):
     both = start_both(steps=2000, raise_on=1)
     jobs = [running.wait() for running in both]
-    assert [job.exit_code for job in jobs] == [1, 1]
+    assert [job.exit_code for job in jobs] == [1, 1], jobs[1].log + str(jobs[1].failure)
     lines = reason(jobs[1]).splitlines()
     assert lines[0] == "ValueError: the label of picture 7 is empty"
     assert lines[1].startswith("in train.py, line 17: raise ValueError(")
@@ -230,7 +232,7 @@ def test_a_host_that_dies_fails_the_built_in_program_on_the_other(
     hosts: Callable[..., TrainingContainer], sagemaker_folder: Path, few_pets: Path
 ):
     both = [hosts(sagemaker_folder, index, {"training": few_pets}, FEW | {"epochs": "500"}) for index in (0, 1)]
-    wait_for_log(both[0], "epoch=2 ", 180)
+    wait_for_log(both[0], "epoch=2 ")
     both[1].container.kill()
     job = wait_for(both[0])
     assert job.exit_code == 1

@@ -192,12 +192,23 @@ def test_a_package_entry_point_without_network(run: Callable[..., Job], sagemake
     assert "fit.py ['--text', 'b c']" in job.log
 
 
-def test_requirements_that_can_not_be_installed(run: Callable[..., Job], sagemaker_folder: Path):
-    code = write_code(sagemaker_folder, train_py=SAY, requirements_txt="./nowhere\n")
+@pytest.mark.parametrize(
+    ("requirements", "words"),
+    [
+        (
+            "--no-index\nfastai\nno-such-package==1\n",
+            "requirements.txt could not be installed (pip's exit code 1); this image lacks no-such-package==1",
+        ),
+        ("fastai\n./nowhere\n", "line 2 of /opt/ml/code/requirements.txt is no requirement"),
+    ],
+)
+def test_requirements_that_can_not_be_installed(
+    run: Callable[..., Job], sagemaker_folder: Path, requirements: str, words: str
+):
+    code = write_code(sagemaker_folder, train_py=SAY, requirements_txt=requirements)
     job = run({"sagemaker_program": "train.py", "sagemaker_submit_directory": CODE}, code)
     assert job.exit_code == 1
-    assert reason(job).startswith("requirements.txt could not be installed (pip's exit code 1)")
-    assert "nowhere" in reason(job)
+    assert reason(job).startswith(words)
     assert "SAID" not in job.log
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,7 +25,7 @@ def start() -> Iterator[Callable[..., Peers]]:
     started: list[Peers] = []
 
     def one(index: int, **options: Any) -> Peers:
-        settings = {"beat": 0.1, "silence": 1.0, "meet": 60.0, "key": b"of this job"} | options
+        settings = {"beat": 0.1, "silence": PATIENCE, "meet": PATIENCE, "key": b"of this job"} | options
         peers = Peers(Cluster(HOSTS[index], HOSTS, None), lambda _failure: None, port=port, **settings)
         peers.start()
         started.append(peers)
@@ -60,7 +61,7 @@ def test_one_that_dies_is_noticed_by_all(start: Callable[..., Peers]):
 
 
 def test_one_that_is_silent_counts_as_dead(start: Callable[..., Peers]):
-    peers = [start(0), start(1), start(2, beat=60)]
+    peers = [start(0, silence=15), start(1), start(2, beat=600)]
     meet(peers)
     failure = peers[1].failure(PATIENCE)
     assert failure is not None
@@ -77,8 +78,26 @@ def test_an_end_in_order_is_no_failure(start: Callable[..., Peers]):
     assert peers[2].failure(1.5) is None
 
 
+def test_one_that_parts_while_it_introduces_itself_is_heard(
+    start: Callable[..., Peers], monkeypatch: pytest.MonkeyPatch
+):
+    introducing = threading.Event()
+    introduce = Peers._introduce
+
+    def slowly(self: Peers, connection: socket.socket) -> None:
+        introducing.set()
+        self._closing.wait(PATIENCE)  # until report has begun
+        introduce(self, connection)
+
+    monkeypatch.setattr(Peers, "_introduce", slowly)
+    peers = [start(0), start(1)]
+    assert introducing.wait(PATIENCE)
+    peers[1].report("ValueError: no label")
+    assert peers[0].failure(PATIENCE) == PeerFailure(HOSTS[1], "ValueError: no label")
+
+
 def test_one_that_never_comes(start: Callable[..., Peers]):
-    peers = [start(0, meet=1.0), start(1)]
+    peers = [start(0, meet=15), start(1)]
     for one in peers:
         failure = one.failure(PATIENCE)
         assert failure is not None

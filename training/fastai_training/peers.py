@@ -71,6 +71,8 @@ class Peers:
     ) -> None:
         self.cluster, self.port, self._key = cluster, port, key
         self._unproved = threading.Semaphore(_UNPROVED)
+        self._introducing = threading.Lock()  # held while this host introduces itself to the first one
+        self._farewell: dict[str, Any] | None = None
         self._on_failure, self._beat, self._silence, self._meet = on_failure, beat, silence, meet
         self._lock = threading.Lock()
         self._connections: dict[str, socket.socket] = {}
@@ -106,16 +108,23 @@ class Peers:
         """Tell all others that this host failed of ``reason`` or (None) ended in order, then part from them."""
         message = {"host": self.cluster.current, "event": "ended" if reason is None else "failed", "reason": reason}
         with self._lock:
+            self._farewell = message  # for a connection that is being made just now
             connections = list(self._connections.values())
+            self._closing.set()
         for connection in connections:
-            _send(connection, message)
-        self._closing.set()
-        for connection in connections:
-            # What was sent still arrives; a plain close could reset the connection before it is read.
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_WR)
+            _part(connection, message)
         if self._listener is not None:
             self._listener.close()
+        if self._introducing.acquire(timeout=_PROOF_SECONDS):
+            self._introducing.release()
+
+    def _register(self, host: str, connection: socket.socket) -> None:
+        """From now on ``host`` hears what is said here; if this host has parted meanwhile, that."""
+        with self._lock:
+            self._connections[host] = connection
+            farewell = self._farewell
+        if farewell is not None:
+            _part(connection, farewell)
 
     def _spawn(self, target: Callable[..., None], *arguments: Any) -> None:
         threading.Thread(target=target, args=arguments, daemon=True).start()
@@ -154,6 +163,7 @@ class Peers:
             self._unproved.release()
         if host:
             _send(connection, {"event": "welcome"})
+            self._register(host, connection)
             self._read(connection, host)
         else:
             connection.close()
@@ -176,13 +186,9 @@ class Peers:
         while not self._closing.is_set():
             try:
                 connection = socket.create_connection((self.cluster.first, self.port), timeout=10)
-                connection.settimeout(_PROOF_SECONDS)
-                challenge = parse_json(_line_of(connection), "challenge").get("challenge")
-                proof = self._proof(str(challenge), self.cluster.current)
-                _send(connection, {"host": self.cluster.current, "event": "hello", "proof": proof})
-                if not _line_of(connection):
-                    raise ConnectionError("sent away")
-            except (OSError, JsonError, AttributeError) as error:
+                with self._introducing:
+                    self._introduce(connection)
+            except (OSError, JsonError) as error:
                 if time.monotonic() >= end:
                     reason = f"it could not be reached within {self._meet / 60:.0f} minutes"
                     if str(error) == "sent away":
@@ -194,6 +200,18 @@ class Peers:
             self._read(connection, self.cluster.first)
             return
 
+    def _introduce(self, connection: socket.socket) -> None:
+        """Prove to the first host that this one is of its job. Raises OSError or JsonError when that fails."""
+        connection.settimeout(_PROOF_SECONDS)
+        message = parse_json(_line_of(connection), "challenge")
+        if not isinstance(message, dict):
+            raise ConnectionError("no host of ours")
+        proof = self._proof(str(message.get("challenge")), self.cluster.current)
+        _send(connection, {"host": self.cluster.current, "event": "hello", "proof": proof})
+        if not _line_of(connection):
+            raise ConnectionError("sent away")
+        self._register(self.cluster.first, connection)
+
     def _beats(self) -> None:
         while not self._closing.wait(self._beat):
             with self._lock:
@@ -204,8 +222,6 @@ class Peers:
     def _read(self, connection: socket.socket, host: str) -> None:
         """Listen to ``host`` until its connection ends."""
         connection.settimeout(self._silence)
-        with self._lock:
-            self._connections[host] = connection
         with contextlib.suppress(OSError, JsonError):
             while line := _line_of(connection):
                 message = parse_json(line, "message")
@@ -257,6 +273,13 @@ def _line_of(connection: socket.socket, seconds: float = math.inf) -> bytes:
             return bytes(line)
         line += byte
     return b""
+
+
+def _part(connection: socket.socket, message: dict[str, Any]) -> None:
+    """Say the last word. What was sent still arrives; a plain close could reset the connection before it is read."""
+    _send(connection, message)
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
 
 
 def _send(connection: socket.socket, message: dict[str, Any]) -> None:

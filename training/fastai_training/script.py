@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlparse
 
 from fastai_container.errors import UserError
 from fastai_container.json_file import JsonError, parse_json, read_object
-from fastai_container.paths import MLPaths
+from fastai_container.paths import BASE_DIR_ENV, MLPaths
 from fastai_training import weights_folder
 from fastai_training.installation import install
 from fastai_training.masking import Mask, masked
@@ -256,7 +256,8 @@ def prepare(paths: MLPaths, log: Callable[[str], None]) -> Program:
     variables = env.to_env_vars()
     python_path = [str(code), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     _make_folders(paths, variables)
-    weights_folder.fill(paths.data / "weights", log)
+    if not os.environ.get(BASE_DIR_ENV):  # without a container the cache is the user's own, and outlives the job
+        weights_folder.fill(paths.data / "weights", log)
     variables["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(python_path))
     if any("\0" in text for text in (*values, *variables.values())):
         raise ScriptError("a hyperparameter holds a NUL character, which no argument can carry; leave it out")
