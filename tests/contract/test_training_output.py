@@ -64,7 +64,7 @@ def test_too_small_a_volume_is_told_before_training(start, place, size, folder):
 
 def test_a_volume_that_fills_while_the_model_is_written_is_told(start):
     running = start("model", "400m", epochs="40")
-    wait_for_log(running, "resnet18 on cpu", 120)
+    wait_for_log(running, "resnet18 on cpu")
     running.container.exec_run(["dd", "if=/dev/zero", "of=/opt/ml/model/filler", "bs=1M"])
     job = running.wait(600)
     failed(job, "the disk is full: /opt/ml/model needs about", "take a larger volume")
@@ -73,7 +73,7 @@ def test_a_volume_that_fills_while_the_model_is_written_is_told(start):
 
 def test_a_volume_that_fills_while_a_checkpoint_is_written_is_told(start):
     running = start("checkpoints", "400m", epochs="40")
-    wait_for_log(running, "resnet18 on cpu", 120)
+    wait_for_log(running, "resnet18 on cpu")
     running.container.exec_run(["dd", "if=/dev/zero", "of=/opt/ml/checkpoints/filler", "bs=1M"])
     failed(running.wait(600), "the disk is full: /opt/ml/checkpoints needs about", "take a larger volume")
 
