@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 openvino = pytest.importorskip("openvino")
 
-from fastai_container.model_folder import LEARNER, PROGRAM, WEIGHTS, Model, load_model  # noqa: E402
+from fastai_container.model_folder import LEARNER, PROGRAM, TORCH_PROGRAM, WEIGHTS, Model, load_model  # noqa: E402
 from fastai_container.pictures import model_input  # noqa: E402
 from fastai_training.export import versions, write_model_folder  # noqa: E402
 from fastai_training.labels import find_examples  # noqa: E402
@@ -80,8 +80,9 @@ def test_the_same_network_gives_the_same_files(made, tmp_path):
     for name in ("one", "two"):
         write_model_folder(tmp_path / name, model, written, valid, valid, FP32)
     one, two = (load_model(tmp_path / name).files for name in ("one", "two"))
-    assert LEARNER in one
-    assert one == two
+    # OpenVINO numbers its operations through a process: a second program has other names in it.
+    assert {name for name in one if one[name] != two[name]} <= {PROGRAM}
+    assert {LEARNER, WEIGHTS, TORCH_PROGRAM} < set(one)
 
 
 def test_the_weights_are_the_networks(made):

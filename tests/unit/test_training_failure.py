@@ -198,6 +198,9 @@ def test_a_programs_own_reason_is_explained_once():
     assert explained.splitlines()[1] == own
     assert failure.with_cause(explained, [Path("/proc")], CODE) == explained
     assert failure.with_cause("the labels are wrong", [Path("/proc")], CODE) == "the labels are wrong"
+    told = "the disk is full: /opt/ml/model needs about 145 MiB, 50 MiB are free; take a larger volume"
+    for folder in ("/proc", "/"):  # one without room, and one that has some again
+        assert failure.with_cause(told, [Path(folder)], CODE) == told
 
 
 ABORT = """\

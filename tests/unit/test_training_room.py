@@ -44,6 +44,15 @@ def test_the_librarys_words_become_the_folder_and_its_need(tmp_path, free, error
             raise error
 
 
+def test_no_room_for_files_alone_is_told_too(tmp_path, free):
+    free(400 << 20)
+    with (
+        pytest.raises(VolumeError, match="needs about 50 MiB, 400 MiB free but takes no more files"),
+        naming_full(tmp_path, needed=50 << 20),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
 @pytest.mark.parametrize(
     ("error", "count"), [(RuntimeError("unexpected pos 1 vs 2"), 1 << 30), (RuntimeError("shape mismatch"), 0)]
 )

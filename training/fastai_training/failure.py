@@ -119,7 +119,9 @@ def error_reason(error: BaseException, folders: Iterable[Path]) -> str:
 def with_cause(text: str, folders: Iterable[Path], code: Path) -> str:
     """``text`` (a program's own reason, of any length) below what it means, where that is known and not said yet."""
     cause = resource_reason(text, folders) or hints.hint(text, code)
-    return f"{cause}\n{text}" if cause and cause.partition(":")[0] not in text else text
+    # What it begins with, up to the particulars: a text that has it already says which folder, and what it needed.
+    known = re.split("[:;]", cause)[0]
+    return f"{cause}\n{text}" if cause and known not in text else text
 
 
 def compose(headline: list[str], last_lines: list[str]) -> str:

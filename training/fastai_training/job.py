@@ -34,6 +34,8 @@ _DEADLY = (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS, signal
 _COPY_AFTER_STOP_SECONDS = 5
 #: Held free during the job, so that a full disk still takes the reason.
 _RESERVE_BYTES = 8192
+#: What the program is called when no script is given.
+BUILT_IN = "the built-in program"
 
 
 def _command(paths: MLPaths, hyperparameters: Mapping[str, Any], cluster: Cluster) -> list[str]:
@@ -203,7 +205,7 @@ def _failed(job: _Job, outcome: Outcome, code: int, peers: Peers) -> int:
             code = 1
         own = job.reason(outcome, code, peer, peers.stopped())
         print(f"error: {own.partition(failure.LAST_OUTPUT)[0]}", file=sys.stderr, flush=True)
-    else:
+    elif job.program != BUILT_IN:  # whose own reasons say what to do
         own = failure.with_cause(own, job.folders, job.paths.code)
     peers.report(own.splitlines()[0][:300])
     _write_reason(job.paths, own)
@@ -232,7 +234,7 @@ def run() -> int:
         peers.start()
     except OSError as error:
         print(f"the other hosts can't be watched ({error.strerror}): one that dies may go unnoticed", flush=True)
-    program = plan.program or "the built-in program"
+    program = plan.program or BUILT_IN
     job = _Job(paths, program, plan.cluster, supervisor.tail, OomCount.read(), mask)
     reserved = _reserve(paths)
     copier = intermediate.start(intermediate.output_location(plan.hyperparameters))

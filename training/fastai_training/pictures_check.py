@@ -21,6 +21,7 @@ from fastai_container.errors import PictureError
 from fastai_container.pictures import check_picture
 from fastai_container.resources import MAX_PICTURE_BYTES, MIN_PICTURE_BYTES, cpu_count, total_memory_bytes
 from fastai_training.labels import DataError, Example, Examples
+from fastai_training.quoting import shown
 
 #: More unreadable pictures than this share of all, and the data set is not what the user thinks it is.
 MOST_UNREADABLE = 0.5
@@ -167,7 +168,7 @@ def leave_out_unreadable(examples: Examples, *, strict: bool, processes: int, si
         else:
             bad.append((str(item.path.relative_to(examples.root)), problem))
     result = Examples(examples.root, good, examples.source, examples.skipped + bad)
-    named = "; ".join(f"{name}: {why}" for name, why in bad[:3])
+    named = "; ".join(f"{shown(name)}: {shown(why)}" for name, why in bad[:3])
     if bad and strict:
         raise DataError(f"{len(bad)} of {len(paths)} pictures can't be read and strict is set: {named}")
     if len(bad) > MOST_UNREADABLE * len(paths) or len(result.vocab) < 2:

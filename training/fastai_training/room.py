@@ -14,10 +14,10 @@ from fastai_training.volumes import VolumeError, mib
 
 #: Errors of a volume that has no room left.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-#: How torch, safetensors and OpenVINO tell of a write that failed; their words don't say of what.
-_FAILED_WRITE = re.compile(
-    r"No space left|os error 28|quota exceeded|unexpected pos|inline_container|PytorchStreamWriter|basic_ios|iostream"
-)
+#: How libraries that raise no OSError say it, ...
+_SAID_FULL = re.compile(r"No space left|os error (?:28|122)\b|quota exceeded", re.IGNORECASE)
+#: ... and how torch and OpenVINO tell of a write that failed; their words don't say of what.
+_FAILED_WRITE = re.compile(r"unexpected pos|inline_container|PytorchStreamWriter|basic_ios|iostream")
 #: With less room than this after a failed write, the volume is what it failed of.
 _NO_ROOM = 1 << 20
 #: A model folder's size by that of its float32 weights: themselves, the program for GPUs and the learner alike, and the
@@ -42,8 +42,10 @@ def free_bytes(folder: Path) -> int | None:
 def full(folder: Path, needed: float | None = None) -> str:
     """The sentence for a full volume. ``needed``: bytes in all that are to be written."""
     free = free_bytes(folder) or 0
-    need = f" needs about {mib(needed)}, " if needed else " has "
-    return f"the disk is full: {folder}{need}{mib(free)} free; take a larger volume"
+    need = f" needs about {mib(needed)}," if needed else " has"
+    # Room, and yet a write failed for lack of it:
+    why = " but takes no more files, or there is a quota" if free > max(needed or 0, _NO_ROOM) else ""
+    return f"the disk is full: {folder}{need} {mib(free)} free{why}; take a larger volume"
 
 
 def check_room(needs: dict[Path, float]) -> None:
@@ -75,12 +77,12 @@ def naming_full(*folders: Path, needed: float | None = None) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # torch, safetensors and OpenVINO raise RuntimeErrors of their own words
-        failed = (isinstance(error, OSError) and error.errno in _FULL) or _FAILED_WRITE.search(str(error)) is not None
-        if not failed:
+        said = (isinstance(error, OSError) and error.errno in _FULL) or _SAID_FULL.search(str(error)) is not None
+        if not said and not _FAILED_WRITE.search(str(error)):
             raise
-        rooms = [(free_bytes(folder), folder) for folder in folders]
-        room, folder = min(((room, folder) for room, folder in rooms if room is not None), default=(None, folders[0]))
-        if room is None or (room > _NO_ROOM and not isinstance(error, OSError)):
+        rooms = [(free, folder) for folder in folders if (free := free_bytes(folder)) is not None]
+        free, folder = min(rooms, default=(_NO_ROOM, folders[0]))
+        if not said and free >= _NO_ROOM:
             raise
         raise VolumeError(full(folder, needed if folder == folders[0] else None)) from error
 
