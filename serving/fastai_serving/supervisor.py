@@ -191,9 +191,9 @@ def run() -> int:
             settings, folder, paths.base / "models", state, script=foreign, preload=preload
         )
         logger.info(
-            "serving %s on port %s, %s workers of %s threads, batches of up to %s",
+            "serving %s on port %s, %s workers of %s threads, batches of up to %s, %s MB of memory for a picture",
             what, settings.port, settings.workers, settings.threads,
-            settings.script_batch_size if foreign else settings.batch_size,
+            settings.script_batch_size if foreign else settings.batch_size, settings.picture_mb,
         )  # fmt: skip
         _adopt_orphans()
         # A session of its own: at the end its whole group is ended, the workers too, which MMS leaves behind.

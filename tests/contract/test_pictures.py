@@ -34,8 +34,6 @@ UNFOLDING: dict[str, tuple[int, Callable[[int], bytes]]] = {
     "WebP with alpha": (16, webp),
     "PNG of 16 bits with alpha": (8, lambda side: png(side, side, 16, 6, bytes([200]) * 8 * side)),
     "float TIFF": (8, flat("F", "TIFF", compression="tiff_adobe_deflate")),
-    "LAB TIFF": (8, flat("LAB", "TIFF", compression="tiff_adobe_deflate")),
-    "palette GIF": (8, flat("P", "GIF")),
 }
 
 #: Small files that kept a worker busy until it was killed.
@@ -77,12 +75,12 @@ def fitting(endpoint: Endpoint) -> list[bytes]:
     return [make(int((room / bytes_each) ** 0.5)) for bytes_each, make in UNFOLDING.values()]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def companions(pets: Path) -> dict[str, bytes]:
     return some_pictures(pets, 6)
 
 
-@pytest.fixture(params=["512m", "1g", "2g"])
+@pytest.fixture(scope="module", params=["512m", "1g", "2g"])
 def limited(request, start_endpoint, pets_job, companions) -> Iterator[Endpoint]:
     """An endpoint with a memory limit whose honest clients are served all the while, rightly, by the same workers."""
     # What is asked here is whether they are answered, on however slow a machine.
