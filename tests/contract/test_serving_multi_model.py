@@ -145,7 +145,6 @@ def test_twenty_models_under_a_memory_limit(multi: Endpoint, pets: Path):
         ("ok", "http://127.0.0.1:1/model.mar"),
         ("ok", "s3://bucket/model.tar.gz"),
         ("ok", "file:///etc"),
-        ("ok", "/opt/ml/models/gone/model"),
         ("ok", "\0"),
     ],
 )
