@@ -232,7 +232,7 @@ def test_a_host_that_dies_fails_the_built_in_program_on_the_other(
     hosts: Callable[..., TrainingContainer], sagemaker_folder: Path, few_pets: Path
 ):
     both = [hosts(sagemaker_folder, index, {"training": few_pets}, FEW | {"epochs": "500"}) for index in (0, 1)]
-    wait_for_log(both[0], "epoch=2 ")
+    wait_for_log(both[0], "epoch=2 ", 3 * PATIENCE)  # two imports of torch and two epochs
     both[1].container.kill()
     job = wait_for(both[0])
     assert job.exit_code == 1

@@ -55,8 +55,8 @@ def reason(job: Job) -> str:
     return job.failure
 
 
-def wait_for_log(running: TrainingContainer, text: str) -> None:
-    end = time.monotonic() + PATIENCE
+def wait_for_log(running: TrainingContainer, text: str, seconds: float = PATIENCE) -> None:
+    end = time.monotonic() + seconds
     while text not in running.container.logs().decode(errors="replace"):
         assert time.monotonic() < end, running.container.logs().decode(errors="replace")
         time.sleep(0.2)
