@@ -54,7 +54,7 @@ def start(engine: docker.DockerClient, sagemaker_folder: Path, pictures: Path) -
 
 @pytest.mark.parametrize(
     ("place", "size", "folder"),
-    [("model", "50m", "/opt/ml/model"), ("checkpoints", "60m", "/opt/ml/checkpoints"), ("tmp", "1m", "/tmp")],
+    [("model", "50m", "/opt/ml/model"), ("checkpoints", "100m", "/opt/ml/checkpoints"), ("tmp", "1m", "/tmp")],
 )
 def test_too_small_a_volume_is_told_before_training(start, place, size, folder):
     job = start(place, size).wait(300)
@@ -68,7 +68,7 @@ def test_too_small_a_volume_is_told_before_training(start, place, size, folder):
 )
 def test_a_volume_that_takes_no_more_is_told(start, place, files, epochs):
     # room for all bytes, so that training begins; the files that it takes are fewer than are written
-    job = start(place, f"400m,nr_inodes={files}", epochs=epochs).wait(900)
+    job = start(place, f"600m,nr_inodes={files}", epochs=epochs).wait(900)
     failed(job, f"the disk is full: /opt/ml/{place} needs about", "takes no more files", "take a larger volume")
     assert "epoch=1" in job.log
 

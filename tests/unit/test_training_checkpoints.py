@@ -14,6 +14,7 @@ from fastai_training.checkpoints import (  # noqa: E402
     list_checkpoints,
     read_checkpoint,
     read_newest,
+    room_needed,
     run_identity,
     write_checkpoint,
 )
@@ -75,6 +76,15 @@ def test_a_crash_before_the_rename_leaves_the_old_ones(tmp_path, monkeypatch):
         write_checkpoint(tmp_path, 2, state(2))
     assert list(tmp_path.iterdir()) == list_checkpoints(tmp_path), "half a checkpoint takes the room of the reason"
     assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-00000001.pt"]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "frozen", "times"), [(1, 0, 3), (10, 5, 9), (2, 4, 7), (0, 1, 1), (0, 9, 3), (1, 1, 4)]
+)
+def test_room_is_for_two_checkpoints_and_the_next(tmp_path, epochs, frozen, times):
+    assert room_needed(tmp_path / "none", 100.0, epochs, frozen) == times * 100
+    (tmp_path / "checkpoint-00000001.pt").write_bytes(bytes(40))
+    assert room_needed(tmp_path, 100.0, epochs, frozen) == times * 100 - 40
 
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path):

@@ -112,13 +112,16 @@ def read_newest(folder: Path, log: Callable[[str], None] = print) -> tuple[Path,
     return None
 
 
-def room_needed(folder: Path, weights: float) -> float:
-    """Bytes that checkpoints of a network of so many bytes of weights need in ``folder`` besides those that are there.
+def room_needed(folder: Path, weights: float, epochs: int, frozen: int) -> float:
+    """Bytes that checkpoints of a network of so many bytes need in ``folder`` besides those that are there.
 
-    At least: the optimizer's state, twice the weights of what is trained, comes to it.
+    Of ``epochs`` epochs of the whole network each holds the optimizer's state too, twice the weights; of ``frozen``
+    ones that train the head little more than the weights. An old one goes when the new one is written.
     """
-    there = sum(path.stat().st_size for path in list_checkpoints(folder)[:KEPT])
-    return max(0.0, KEPT * weights - there)
+    whole = min(epochs, KEPT + 1)
+    heads = min(frozen, KEPT + 1 - whole)
+    there = sum(path.stat().st_size for path in list_checkpoints(folder))
+    return max(0.0, (3 * whole + heads) * weights - there)
 
 
 def data_digest(root: Path, train: Iterable[Example], valid: Iterable[Example]) -> str:

@@ -18,6 +18,7 @@ from fastai.vision.all import (
     valley,
 )
 
+from fastai_container.errors import UserError
 from fastai_container.resources import cpu_count
 from fastai_training.callbacks import CpuBFloat16, FrozenStatistics, Progress, StopAtNan, quiet
 from fastai_training.checkpoints import (
@@ -199,7 +200,7 @@ def fit(
         image_size=parameters.image_size,
     )
     if processes.is_main:
-        _check_room(classifier.model, model_folder, checkpoints)
+        _check_room(classifier.model, parameters, model_folder, checkpoints)
     workers, why = worker_count(parameters, processes.on_host)
     say = print if processes.is_main else _silent
     if why:
@@ -247,8 +248,12 @@ def fit(
     if resumed:
         classifier.model.load_state_dict(resumed["model"])
         progress.resume(resumed["progress"], inside_epoch=resumed["position"]["batch"] > 0)
-    with stop.deferred():
-        _run(learner, phases, checkpointer, resumed, device, None if processes.several else replay)
+    try:
+        with stop.deferred():
+            _run(learner, phases, checkpointer, resumed, device, None if processes.several else replay)
+    except UserError as error:
+        # fastai writes the callback's name above it.
+        raise type(error)(str(error).splitlines()[-1].strip()) from None
     if processes.several:
         digests = set(processes.gather(weights_digest(learner.model)))
         if len(digests) > 1:
@@ -275,7 +280,7 @@ def fit(
     )
 
 
-def _check_room(model: torch.nn.Module, model_folder: Path, checkpoints: Path) -> None:
+def _check_room(model: torch.nn.Module, parameters: HyperParameters, model_folder: Path, checkpoints: Path) -> None:
     """Raises VolumeError when it is clear before training that there is no room for what it makes."""
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     scratch = Path(tempfile.gettempdir())
@@ -283,7 +288,9 @@ def _check_room(model: torch.nn.Module, model_folder: Path, checkpoints: Path) -
         {
             model_folder: MODEL_TIMES_WEIGHTS * weights,
             scratch: PROGRAMS_TIMES_WEIGHTS * weights,
-            checkpoints: room_needed(checkpoints, weights),
+            checkpoints: room_needed(
+                checkpoints, weights, parameters.epochs, parameters.freeze_epochs if parameters.pretrained else 0
+            ),
         }
     )
 
