@@ -272,6 +272,8 @@ REACHED = re.compile(
     r"ResponseEncoder)|http\.(FullHttp\w+|DefaultFullHttp\w+|LastHttpContent|QueryStringDecoder)|"
     # only asked whether a request is a form, which it never is: its Content-Type is kept from it
     r"http\.multipart\.(HttpDataFactory|HttpPostRequestDecoder|InterfaceHttpPostRequestDecoder))(\$.*)?"
+    # towards workers
+    r"|io\.netty\.handler\.stream\.Chunked\w+(\$.*)?"
 )
 
 

@@ -273,15 +273,17 @@ def test_when_there_are_too_many_connections_the_longest_idle_makes_room(
 
 def test_when_every_connection_is_at_work_a_new_one_is_503(start_endpoint: Callable[..., Endpoint], model: Path):
     endpoint = start_endpoint(model, environment={"SAGEMAKER_MODEL_SERVER_VMARGS": "-Dfastai.max_connections=4"})
-    endpoint.session.close()
-    wires = [Wire(endpoint).send(announced(5)) for _ in range(4)]
-
-    def refused() -> bool:
-        with Wire(endpoint) as wire:
-            answer = wire.send(PING).answer()
-            return answer is not None and (answer.status, answer.headers.get("retry-after")) == (503, "1")
-
-    until(refused)
+    head = announced(5).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+    wires: list[Wire] = []
+    for _ in range(4):  # each is known to have begun; the connection that waited for the start makes room
+        wires.append(Wire(endpoint).send(head))
+        begun = wires[-1].answer()
+        assert begun is not None
+        assert begun.status == 100
+    with Wire(endpoint) as wire:
+        refused = wire.send(PING).answer()
+    assert refused is not None
+    assert (refused.status, refused.code, refused.headers["retry-after"]) == (503, "busy", "1")
     for wire in wires:
         answer = wire.send(b"hello").answer()
         assert answer is not None
