@@ -106,7 +106,7 @@ def test_what_came_from_outside_forges_no_line(monkeypatch, capsys):
 def test_a_signal_that_came_before_python_is_obeyed(command, code):
     # As the images' entry point does it: blocked until there is a handler, and waiting meanwhile.
     script = "import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [15]); os.kill(os.getpid(), 15); "
-    start = f"os.execv({sys.executable!r}, ['python', '-m', 'fastai_container', {command!r}, '600'])"
+    start = f"os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'fastai_container', {command!r}, '600'])"
     done = subprocess.run([sys.executable, "-c", script + start], timeout=120, check=False)
     assert done.returncode == code
 
@@ -114,7 +114,7 @@ def test_a_signal_that_came_before_python_is_obeyed(command, code):
 def test_what_the_entry_point_blocked_is_not_blocked_in_a_command():
     show = "import signal; print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])))"
     block = "import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [2, 15]); "
-    start = f"os.execv({sys.executable!r}, ['python', '-m', 'fastai_container', {sys.executable!r}, '-c', {show!r}])"
+    start = f"os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'fastai_container', {sys.executable!r}, '-c', {show!r}])"
     done = subprocess.run(
         [sys.executable, "-c", block + start], timeout=120, check=True, capture_output=True, text=True
     )

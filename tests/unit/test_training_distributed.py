@@ -104,7 +104,7 @@ def test_stopped_together_they_go_on_together(hosts, data, tmp_path):
         if line.startswith("epoch=1 "):
             break
     processes[1].send_signal(signal.SIGTERM)  # one is told, both stop
-    rest = [process.communicate(timeout=100)[0] for process in processes]
+    rest = [process.communicate(timeout=PATIENCE)[0] for process in processes]
     assert [process.returncode for process in processes] == [143, 143], rest
     assert "goes on from it" in rest[0]
     port = free_port()
@@ -136,7 +136,7 @@ def test_hosts_with_different_pictures_are_told(data, tmp_path):
     (folders[1] / "input" / "data" / "training" / "red_1.jpg").unlink()
     port = free_port()
     processes = [start(folder, rank, 2, port) for rank, folder in enumerate(folders)]
-    logs = [process.communicate(timeout=100)[0] for process in processes]
+    logs = [process.communicate(timeout=PATIENCE)[0] for process in processes]
     assert [process.returncode for process in processes] == [1, 1], logs
     for folder in folders:
         assert "FullyReplicated" in (folder / "output" / "failure").read_text()

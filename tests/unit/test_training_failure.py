@@ -183,6 +183,10 @@ def test_other_errors_are_told_as_they_are(monkeypatch: pytest.MonkeyPatch):
     assert failure.error_reason(ValueError("bad label\nmore"), []) == "ValueError: bad label"
     worker = RuntimeError("Caught in worker 0.\nTraceback (most recent call last):\n  File x\nKeyError: 'label'")
     assert failure.error_reason(worker, []) == "RuntimeError: KeyError: 'label'"
+    of_callback = RuntimeError(
+        "Exception occured in `Ours` when calling event `before_fit`:\n\tConnection reset by peer"
+    )
+    assert failure.error_reason(of_callback, []) == "RuntimeError: Connection reset by peer"
     assert failure.error_reason(FloatingPointError("the loss is not a number"), []) == "the loss is not a number"
     assert failure.error_reason(MemoryError(), []).startswith("out of memory: lower batch_size")
     lost = RuntimeError("Connection closed by peer")

@@ -103,6 +103,8 @@ def resource_reason(text: str, folders: Iterable[Path]) -> str:
 def error_reason(error: BaseException, folders: Iterable[Path]) -> str:
     """One sentence in the user's terms for an exception of the built-in program that is no UserError."""
     name, lines = type(error).__name__, str(error).strip().splitlines()
+    # fastai writes the callback's name above the text of an error in it.
+    lines = lines[1:] if len(lines) > 1 and lines[0].startswith("Exception occured in") else lines
     # A loader worker's error arrives with its whole traceback as the message; what happened is its last line.
     text = (lines[-1] if lines and "Traceback (most recent call last)" in str(error) else "".join(lines[:1])).strip()
     if isinstance(error, FloatingPointError) and text:
