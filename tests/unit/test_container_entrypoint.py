@@ -114,7 +114,8 @@ def test_a_signal_that_came_before_python_is_obeyed(command, code):
 def test_what_the_entry_point_blocked_is_not_blocked_in_a_command():
     show = "import signal; print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])))"
     block = "import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [2, 15]); "
-    start = f"os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'fastai_container', {sys.executable!r}, '-c', {show!r}])"
+    command = [sys.executable, "-m", "fastai_container", sys.executable, "-c", show]
+    start = f"os.execv({sys.executable!r}, {command!r})"
     done = subprocess.run(
         [sys.executable, "-c", block + start], timeout=120, check=True, capture_output=True, text=True
     )
