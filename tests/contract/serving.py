@@ -41,7 +41,7 @@ print(sum(int(line.split()[1]) for path in paths for line in open(path) if line.
 
 
 def memory(endpoint: Endpoint, field: str, *pids: int) -> int:
-    """Bytes: ``field`` is Pss (what is shared counts once) or Private."""
+    """Bytes: ``field`` begins a line of smaps_rollup: "Pss:" (what is shared counts once) or "Private" (both kinds)."""
     command = ["python3", "-P", "-c", _MEMORY, field, *map(str, pids)]
     return int(endpoint.container.exec_run(command).output) * 1024
 
