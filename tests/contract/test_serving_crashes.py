@@ -70,7 +70,7 @@ def posts(endpoint: Endpoint, bodies: list[bytes], path: str = "/invocations") -
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        (SEGFAULT, ["signal 11 (SIGSEGV)", "reading weights", "in model_fn"]),
+        (SEGFAULT, ["signal 11 (SIGSEGV)", "in model_fn"]),
         (EXIT, ["exit status 5", "giving up"]),
         (HUNGRY, ["signal 9 (SIGKILL)", "memory was used up", "500 MB"]),
         (MEMORY_ERROR, ["not enough memory to load the model"]),

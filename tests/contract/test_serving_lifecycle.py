@@ -119,12 +119,11 @@ def test_killed_workers_and_parents_come_back(start_endpoint, pets_job: Job, pet
         before = processes(endpoint)
         assert before["parent"]
         assert before["worker"]
-        if victim in ("parent", "both"):
-            kill(endpoint, before["parent"][0])
-        if victim in ("worker", "both"):
-            for pid in before["worker"]:
-                kill(endpoint, pid)
-        until(lambda: not set(processes(endpoint)["worker"]) & set(before["worker"]))
+        victims = before["parent"] if victim in ("parent", "both") else []
+        victims += before["worker"] if victim in ("worker", "both") else []
+        for pid in victims:
+            kill(endpoint, pid)
+        until(lambda: not set(victims) & {pid for pids in processes(endpoint).values() for pid in pids})
         load.wait_for_answers(40)  # they are answered again, under the load that was there all the while
     assert not load.wrong(expected)
     assert set(load.statuses()) <= {200, 503}, load.statuses()

@@ -44,9 +44,9 @@ def warning(paths: MLPaths, since: float) -> str:
             return ""
     except OSError:
         return ""
-    # A file system's clock may be a little behind.
+    # A file system's clock is a tick behind; more would take in a channel that arrived just before.
     places = dict.fromkeys((paths.base, paths.code, Path(tempfile.gettempdir())))
-    found = list(dict.fromkeys(path for place in places for path in _new_models(place, since - 2)))
+    found = list(dict.fromkeys(path for place in places for path in _new_models(place, since - 0.1)))
     begin = f"the script left {paths.model} empty: model.tar.gz holds nothing"
     end = 'write there, as learn.export(os.path.join(os.environ["SM_MODEL_DIR"], "export.pkl")) does'
     if not found:
