@@ -170,7 +170,9 @@ def test_a_client_that_takes_a_large_answer_slowly_gets_all_of_it(impatient: End
         wire.send(post(f"large {size}".encode()))
         got, slow_until = 0, time.monotonic() + 2 * IDLE_SECONDS
         while got < size:
-            got += len(wire.socket.recv(MB if got > size // 2 else 65536))
+            chunk = wire.socket.recv(MB if got > size // 2 else 65536)
+            assert chunk, f"closed after {got:,} bytes: {impatient.log()[-1000:]}"
+            got += len(chunk)
             if time.monotonic() < slow_until:
                 time.sleep(0.5)
     assert got >= size
