@@ -26,6 +26,7 @@ import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.concurrent.CountDownLatch;
 import org.apache.commons.cli.CommandLine;
 import org.apache.commons.cli.DefaultParser;
@@ -64,7 +65,9 @@ public final class Server extends ModelServer {
     /** Ends the process; the supervisor, which reads the file, says why. */
     static void fail(String reason) {
         try {
-            Files.write(Path.of(Settings.STATE, "failure"), reason.getBytes(StandardCharsets.UTF_8));
+            // Moved into its place: the supervisor must not read half of it.
+            Path partial = Files.write(Path.of(Settings.STATE, ".failure"), reason.getBytes(StandardCharsets.UTF_8));
+            Files.move(partial, Path.of(Settings.STATE, "failure"), StandardCopyOption.ATOMIC_MOVE);
         } catch (IOException e) {
             System.err.println(reason);
         }
