@@ -330,6 +330,12 @@ def load_model(folder: Path, needed: Iterable[str] = ()) -> Model:
     return model
 
 
+def remove_partial(folder: Path) -> None:
+    """Remove what a writer of ``folder`` that was ended has left behind."""
+    for stale in folder.glob(PARTIAL_PREFIX + "*"):
+        shutil.rmtree(stale, ignore_errors=True)
+
+
 @contextmanager
 def writing(folder: Path, model: Model) -> Iterator[Path]:
     """Write a model folder: yields an empty folder to put the files in; on leaving, they become ``folder``'s model.
@@ -338,8 +344,7 @@ def writing(folder: Path, model: Model) -> Iterator[Path]:
     model that was there before is given up only once the new files are complete.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob(PARTIAL_PREFIX + "*"):
-        shutil.rmtree(stale, ignore_errors=True)
+    remove_partial(folder)
     partial = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=folder))
     try:
         yield partial

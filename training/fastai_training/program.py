@@ -15,7 +15,7 @@ from typing import Any
 
 from fastai_container.errors import UserError
 from fastai_container.json_file import read_object
-from fastai_container.model_folder import Model
+from fastai_container.model_folder import Model, remove_partial
 from fastai_container.paths import MLPaths
 from fastai_container.resources import cpu_count
 from fastai_training.allocator import give_back, keep_freed_memory
@@ -227,7 +227,7 @@ def main() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name need not be UTF-8
     paths = MLPaths.from_environment()
-    stop = Stop()
+    stop = Stop(lambda: remove_partial(paths.model))
     stop.install()
     try:
         train(paths, Processes.from_environment(), stop)

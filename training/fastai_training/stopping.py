@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -11,12 +12,14 @@ from types import FrameType
 class Stop:
     """Ends the program with 128 + the signal's number: at once, or where it suits while ``deferred()``.
 
-    SystemExit is raised, which no ``except Exception`` on the way swallows.
+    At once means without an exception: one that is raised while torch or OpenVINO is imported, or from a function that
+    compiled code calls, ends in an abort or in an ImportError. So ``clean_up`` removes what must not be left behind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clean_up: Callable[[], None] = lambda: None) -> None:
         self.number = 0
         self._deferred = False
+        self._clean_up = clean_up
 
     @property
     def requested(self) -> bool:
@@ -29,8 +32,12 @@ class Stop:
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self.number = number
         if not self._deferred:
-            print(f"stopped by {signal.Signals(number).name}", flush=True)
-            raise SystemExit(self.exit_code)
+            # Not print: it may be what was interrupted.
+            os.write(1, f"stopped by {signal.Signals(number).name}\n".encode())
+            try:
+                self._clean_up()
+            finally:
+                os._exit(self.exit_code)
 
     def install(self) -> None:
         """Take SIGTERM and SIGINT; the main thread's to call."""
