@@ -43,6 +43,9 @@ DEFAULT_QUEUE_SIZE = 100
 DEFAULT_BODY_SECONDS = 30
 #: Measured: a worker with OpenVINO and a model of 20 MB takes 110 to 190 MB, and up to 280 while it draws PNGs.
 WORKER_MB = 256
+#: Measured with a model of 5 MB and the files read anew: with 220 MB of memory it is ready after 3 s, with 200 not after
+#: 100, since what is read from files (programs, libraries) no longer stays in memory.
+LEAST_MEMORY_MB = 220
 #: A model more of a multi-model endpoint, as long as it draws none.
 MODEL_MB = 192
 #: Beyond its heap: code and threads (70 MB), and the buffers in which requests arrive and answers leave.
@@ -155,6 +158,15 @@ def log_level(environment: Mapping[str, str] = os.environ) -> str:
     return level
 
 
+def check_memory(limit: int | None) -> None:
+    """Raises SettingError when the memory ``limit`` (bytes) is less than the smallest model needs."""
+    if limit is not None and limit < LEAST_MEMORY_MB * MB:
+        raise SettingError(
+            f"the memory limit of {limit // MB} MB is too small to serve any model; give the container at least "
+            f"{LEAST_MEMORY_MB} MB"
+        )
+
+
 def heap_mb(payload_mb: int, limit: int | None) -> int:
     """The JVM's heap: a front end needs little, but a few of the largest requests must fit at once.
 
@@ -241,6 +253,7 @@ class Settings:
         cores, gpus, limit = cpu_count(), usable_gpus(), memory_limit_bytes()
         multi_model = _truth(environment, parameters.MULTI_MODEL_ENV, "false") == "true"
         payload = _integer(environment, parameters.MAX_REQUEST_SIZE, DEFAULT_MAX_PAYLOAD_MB, 1, 2047)
+        check_memory(limit)
         heap = heap_mb(payload, limit)
         # Each of many models costs a worker's memory.
         default = 1 if multi_model else default_workers(cores, gpus, limit, heap)

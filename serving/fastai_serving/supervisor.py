@@ -20,6 +20,7 @@ from fastai_container.errors import UserError
 from fastai_container.model_folder import files_to_run, load_model, read_model, seal
 from fastai_container.paths import MLPaths
 from fastai_serving import logs, scripts, server
+from fastai_serving.decoy import Decoy
 from fastai_serving.settings import SEAL_ENV, Settings, WorkerSettings, unused
 from fastai_serving.torch_models import runs_torchscript
 
@@ -59,6 +60,8 @@ class Supervisor:
         self.process = process
         self.state = state
         self.failures = FAILURES[:1] if multi_model else FAILURES
+        self.decoy = Decoy()
+        self.decoy.start()
         self.stopping_since: float | None = None
 
     def stop(self, _number: int, _frame: FrameType | None) -> None:
@@ -68,6 +71,7 @@ class Supervisor:
 
     def kill(self) -> None:
         """End the front end and every process it started: they are one process group."""
+        self.decoy.stop()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -82,6 +86,8 @@ class Supervisor:
                 return None
             if ended == self.process.pid:
                 return status
+            if ended == self.decoy.pid:
+                self.decoy.start()
 
     def _failure(self) -> str | None:
         for name in self.failures:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import threading
 import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import requests
 
@@ -90,10 +93,64 @@ def test_a_crash_while_loading_ends_the_container_with_its_reason(start_endpoint
         assert word in last_line(endpoint)
 
 
-def test_a_built_in_model_that_does_not_fit_ends_the_container(start_endpoint, pets_job: Job):
+def hungry_copy(model: Path, folder: Path) -> Path:
+    """The same model, but its program fills 3 GB on the way to its answer; the folder is whole and verifies."""
+    import openvino
+    from openvino import opset13 as ops
+
+    shutil.copytree(model, folder)
+    program = openvino.Core().read_model(folder / "openvino" / "model.xml")
+    picture = ops.convert(program.input(0), "f32")  # 600 KB
+    copies = ops.tile(picture, np.array([5000, 1, 1, 1], dtype=np.int64))
+    nothing = ops.multiply(ops.reduce_sum(copies, np.arange(4), keep_dims=False), np.float32(0))
+    result = program.get_results()[0]
+    result.input(0).replace_source_output(ops.add(result.input_value(0), nothing).output(0))
+    for path in (folder / "openvino").iterdir():
+        path.unlink()  # the model that was read is mapped from the file: not written over
+    openvino.save_model(program, folder / "openvino" / "model.xml", compress_to_fp16=False)
+    facts = json.loads((folder / "model.json").read_text())
+    for name in ("openvino/model.xml", "openvino/model.bin"):
+        content = (folder / name).read_bytes()
+        facts["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "model.json").write_text(json.dumps(facts))
+    folder.parent.chmod(0o755)
+    return folder
+
+
+def test_a_built_in_model_that_does_not_fit_ends_the_container(start_endpoint, pets_job: Job, tmp_path: Path):
+    folder = hungry_copy(pets_job.model, tmp_path / "model")
+    endpoint = start_endpoint(folder, wait=False, mem_limit="500m", memswap_limit="500m")
+    assert exit_code(endpoint) == 1
+    assert "the memory was used up (its limit is 500 MB)" in last_line(endpoint)
+
+
+def test_memory_that_is_too_small_for_any_model_is_refused_at_once(start_endpoint, pets_job: Job):
+    # It would come up after many minutes or never: its programs don't stay in memory, and are read again and again.
     endpoint = start_endpoint(pets_job.model, wait=False, mem_limit="140m", memswap_limit="140m")
     assert exit_code(endpoint) == 1
-    assert "the memory was used up (its limit is 140 MB)" in last_line(endpoint)
+    assert last_line(endpoint) == (
+        "error: the memory limit of 140 MB is too small to serve any model; give the container at least 220 MB"
+    )
+
+
+def test_the_front_end_is_not_what_the_kernel_ends_for_want_of_memory(start_endpoint, pets_job: Job):
+    """The kernel's choice when the workers are gone already: what has the highest score."""
+    endpoint = start_endpoint(pets_job.model)
+    command = ["sh", "-c", "for p in /proc/[0-9]*; do echo $(cat $p/comm $p/oom_score_adj); done"]
+
+    def adjustments() -> list[tuple[str, int]]:
+        rows = endpoint.container.exec_run(command).output.decode().split("\n")
+        return sorted((name, int(number)) for name, number in (row.rsplit(" ", 1) for row in rows if row.strip()))
+
+    found = adjustments()
+    assert found.count(("cat", 450)) == 1
+    assert found.count(("java", 0)) == 1
+    assert ("python3", 500) in found
+    first = endpoint.container.exec_run(["pidof", "cat"]).output
+    kill(endpoint, int(first))
+    until(lambda: endpoint.container.exec_run(["pidof", "cat"]).output.strip() not in (b"", first.strip()))
+    until(lambda: adjustments() == found)
+    assert endpoint.ping() == 200
 
 
 def test_models_of_multi_model_server_s_own_are_refused(start_endpoint, pets_job: Job):

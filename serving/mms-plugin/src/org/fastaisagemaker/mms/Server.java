@@ -36,6 +36,12 @@ import org.apache.commons.cli.DefaultParser;
  * management API has no address at all. SIGTERM drains (a shutdown hook): see Stop.
  */
 public final class Server extends ModelServer {
+    /**
+     * Bytes of an answer that the kernel takes ahead of the client. It says that there is room again once a third of
+     * them is gone, and its own choice, some megabytes, hides for minutes that a slow client goes on (see Connection).
+     */
+    private static final int SEND_BUFFER = 256 << 10;
+
     private volatile Channel listening;
 
     private Server(ConfigManager configuration) {
@@ -97,6 +103,7 @@ public final class Server extends ModelServer {
                         .option(ChannelOption.SO_BACKLOG, 1024)
                         .option(ChannelOption.SO_REUSEADDR, true)
                         .childOption(ChannelOption.SO_KEEPALIVE, true)
+                        .childOption(ChannelOption.SO_SNDBUF, SEND_BUFFER)
                         // A client may close its side once it has asked, and is answered all the same.
                         .childOption(ChannelOption.ALLOW_HALF_CLOSURE, true)
                         .childHandler(
