@@ -43,8 +43,8 @@ DEFAULT_QUEUE_SIZE = 100
 DEFAULT_BODY_SECONDS = 30
 #: Measured: a worker with OpenVINO and a model of 20 MB takes 110 to 190 MB, and up to 280 while it draws PNGs.
 WORKER_MB = 256
-#: Measured with a model of 5 MB and the files read anew: with 220 MB of memory it is ready after 3 s, with 200 not after
-#: 100, since what is read from files (programs, libraries) no longer stays in memory.
+#: Measured with a model of 5 MB and no file in memory yet: with 220 MB of memory it is ready after 3 s, with 200 not
+#: after 100, since what is read from files (programs, libraries) no longer stays there.
 LEAST_MEMORY_MB = 220
 #: A model more of a multi-model endpoint, as long as it draws none.
 MODEL_MB = 192

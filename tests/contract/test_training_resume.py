@@ -81,7 +81,8 @@ def stop(running: TrainingContainer, kind: str) -> None:
     try:
         running.container.kill(signal.SIGKILL)
     except docker.errors.APIError as error:
-        assert "is not running" in str(error)
+        if "is not running" not in str(error):
+            raise
 
 
 def test_ten_stops_in_a_row_and_a_broken_checkpoint_change_nothing(engine, channels, undisturbed: Job, tmp_path: Path):
