@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.util
 import logging
@@ -13,6 +14,8 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from sagemaker_inference import parameters
 
 from fastai_container.errors import UserError
 from fastai_serving.scripts import PACKAGES_ENV, SCRIPT_ENV
@@ -62,6 +65,23 @@ _CREDENTIALS = re.compile(
 )
 
 #: What only the supervisor tells a worker; nobody else's word for it is passed on.
+#: Keys of multi-model-server's configuration that do something with the plug-in before it (its ConfigManager.java reads
+#: each as MMS_ and its name).
+_KEYS = frozenset(
+    {
+        *("MMS_DEBUG", "MMS_BLACKLIST_ENV_VARS", "MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS"),
+        *("MMS_UNREGISTER_MODEL_TIMEOUT", "MMS_NUMBER_OF_NETTY_THREADS", "MMS_NETTY_CLIENT_THREADS"),
+        *("MMS_JOB_QUEUE_SIZE", "MMS_NUMBER_OF_GPU", "MMS_MAX_RESPONSE_SIZE", "MMS_PREFER_DIRECT_BUFFER"),
+        *("MMS_CORS_ALLOWED_ORIGIN", "MMS_CORS_ALLOWED_METHODS", "MMS_CORS_ALLOWED_HEADERS"),
+    }
+)
+#: What the plug-in does itself, and the setting that says how.
+_INSTEAD = {
+    "MMS_DEFAULT_RESPONSE_TIMEOUT": parameters.MODEL_SERVER_TIMEOUT_ENV,
+    "MMS_DEFAULT_WORKERS_PER_MODEL": parameters.MODEL_SERVER_WORKERS_ENV,
+    "MMS_INFERENCE_ADDRESS": parameters.BIND_TO_PORT_ENV,
+    "MMS_MAX_REQUEST_SIZE": parameters.MAX_REQUEST_SIZE,
+}
 _TOLD = frozenset({SEAL_ENV, SCRIPT_ENV, PACKAGES_ENV})
 
 
@@ -140,6 +160,18 @@ def check_environment(environment: Mapping[str, str] = os.environ) -> None:
             f"the environment variable {name} is not obeyed here: the model is the one at /opt/ml/model, and with "
             "SAGEMAKER_MULTI_MODEL=true models are loaded by POST /models; unset it"
         )
+
+
+def unused(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """A sentence for each variable that would set a key of multi-model-server's and does nothing beside the plug-in."""
+    lines = []
+    for name in sorted(environment):
+        if not name.startswith("MMS_") or name in _KEYS or not environment[name].strip():
+            continue
+        near = [_INSTEAD[name]] if name in _INSTEAD else difflib.get_close_matches(name, _KEYS, n=1, cutoff=0.8)
+        hint = f"; set {near[0]}" if name in _INSTEAD else f"; did you mean {near[0]}?" if near else ""
+        lines.append(f"the environment variable {name} is not used{hint}")
+    return lines
 
 
 def configuration(settings: Settings, model: Path, state: Path, plugin: bool) -> dict[str, str]:

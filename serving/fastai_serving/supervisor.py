@@ -183,6 +183,8 @@ def run() -> int:
     _name_what_is_not_used(settings, folder, paths.code, script)
     foreign = script is not None or (not settings.multi_model and runs_torchscript(folder))
     plugin = _find_plugin(settings)
+    for line in server.unused() if plugin else ():
+        logger.warning("%s", line)
     state = Path(tempfile.mkdtemp(prefix="fastai-serving-"))
     supervisor = None
     try:

@@ -350,5 +350,9 @@ def test_the_images_have_fonts_for_them(engine, image: str):
 
 
 def test_a_variable_that_is_not_used_is_named_in_the_log(start_endpoint, pets_job: Job):
-    endpoint = start_endpoint(pets_job.model, environment={"FASTAI_SAGEMAKER_BATCHSIZE": "1"})
+    environment = {"FASTAI_SAGEMAKER_BATCHSIZE": "1", "MMS_JOB_QUEUE": "5", "MMS_MAX_REQUEST_SIZE": "9000"}
+    endpoint = start_endpoint(pets_job.model, environment=environment | {"MMS_JOB_QUEUE_SIZE": "5"})
     assert "FASTAI_SAGEMAKER_BATCHSIZE is not used; did you mean FASTAI_SAGEMAKER_BATCH_SIZE?" in endpoint.log()
+    assert "MMS_JOB_QUEUE is not used; did you mean MMS_JOB_QUEUE_SIZE?" in endpoint.log()
+    assert "MMS_MAX_REQUEST_SIZE is not used; set SAGEMAKER_MAX_PAYLOAD_IN_MB" in endpoint.log()
+    assert "MMS_JOB_QUEUE_SIZE is not used" not in endpoint.log()

@@ -117,6 +117,19 @@ def test_a_variable_that_is_not_used_is_named_with_the_nearest(name, hint):
         assert found[0].endswith(f"is not used{hint}")
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("MMS_JOB_QUEUE", "; did you mean MMS_JOB_QUEUE_SIZE?"),
+        ("MMS_DEFAULT_WORKERS_PER_MODEL", "; set SAGEMAKER_MODEL_SERVER_WORKERS"),
+        ("MMS_KEYSTORE", ""),
+    ],
+)
+def test_a_key_of_multi_model_server_s_that_does_nothing_here_is_named(name, hint):
+    assert server.unused({name: "1"}) == [f"the environment variable {name} is not used{hint}"]
+    assert server.unused({name: " ", "MMS_JOB_QUEUE_SIZE": "5", "HOME": "/"}) == []
+
+
 def test_what_sagemaker_itself_sets_is_not_named():
     own = "REGION BATCH BATCH_STRATEGY MAX_CONCURRENT_TRANSFORMS MAX_PAYLOAD_IN_MB SAFE_PORT_RANGE PROGRAM"
     own += " CONTAINER_LOG_LEVEL SUBMIT_DIRECTORY BASE_DIR BIND_TO_PORT MODEL_SERVER_TIMEOUT REQUIREMENTS JOB_NAME"
