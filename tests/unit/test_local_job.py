@@ -152,6 +152,8 @@ def test_a_killed_process_has_a_shells_code() -> None:
 
 
 def test_an_interrupt_stops_the_job_before_it_ends_us() -> None:
+    # Where the tests are started in the background, SIGINT is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     code = (
         "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); "
         "print(flush=True); time.sleep(60)"
@@ -165,6 +167,9 @@ def test_an_interrupt_stops_the_job_before_it_ends_us() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
-    with process, pytest.raises(KeyboardInterrupt):
-        subject._wait(process, process.terminate)
+    try:
+        with process, pytest.raises(KeyboardInterrupt):
+            subject._wait(process, process.terminate)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert process.returncode == 0
