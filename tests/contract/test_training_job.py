@@ -144,6 +144,24 @@ def test_killed_by_a_signal_is_told_from_out_of_memory(run_script: Callable[...,
     assert reason(job).startswith("training was killed from outside (SIGKILL), not for memory")
 
 
+def test_an_exception_is_the_reason_when_the_interpreter_aborts_after_it(run_script: Callable[..., Job]):
+    # As torch does now and then, when a thread of gloo's is at work while the interpreter ends.
+    job = run_script(
+        """\
+        import atexit, os, sys
+        def end():
+            print("terminate called without an active exception", file=sys.stderr, flush=True)
+            os.abort()
+        atexit.register(end)
+        raise ValueError("the label of picture 7 is empty")
+        """
+    )
+    assert job.exit_code == 134
+    lines = reason(job).splitlines()
+    assert lines[0] == "ValueError: the label of picture 7 is empty"
+    assert lines[1].startswith("in train.py, line 6: raise ValueError(")
+
+
 def test_a_crash_is_told(run_script: Callable[..., Job]):
     job = run_script("import ctypes\nctypes.string_at(0)\n")
     assert job.exit_code == 139

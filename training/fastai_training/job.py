@@ -101,6 +101,8 @@ class _Job:
         number = -outcome.status if outcome.status < 0 else code - 128
         if not outcome.aborted and (outcome.status < 0 or number in _DEADLY):
             said = tracebacks.abort_message(self.tail.lines("stderr"))
+            if fault is not None and said == tracebacks.ENDING:
+                return failure.resource_reason(text, self.folders) or text
             cause = failure.resource_reason(said, self.folders)
             return f"{cause} ({said})" if cause else failure.signal_reason(number, oom, said)
         if oom:

@@ -27,6 +27,9 @@ _ABORT = re.compile(
     r"terminate called |.*: Assertion .* failed\.|Fatal Python error: (?!Aborted)|\*\*\* .* \*\*\*: terminated|"
     r"(?:double free or corruption|free\(\): |malloc\(|munmap_chunk\(|corrupted |OMP: Error )"
 )
+#: A thread of a library's (gloo's, say) was still at work while the interpreter ended. After an uncaught exception that
+#: is the reason, not this.
+ENDING = "terminate called without an active exception"
 _COMPILED_FRAME = re.compile(r"\s*(?:frame #\d+: |#\d+ +(?:0x|<unknown|[\w:~]+\())")
 #: A worker that lost its peers: the cause is on another host.
 _LOST_PEER = re.compile(
@@ -111,7 +114,7 @@ def _read_frames(lines: list[str], index: int) -> tuple[list[tuple[str, str, str
 
 def _starts_anew(line: str) -> bool:
     """Whether ``line`` is no part of the message above it; a library's log line, say ("E1122 19:00:50.507 ...")."""
-    return bool(_LOG_LINE.match(line)) or line.startswith((*_TRACEBACKS, *_CHAINS, "[rank", "====", "----"))
+    return bool(_LOG_LINE.match(line) or _ABORT.match(line)) or line.startswith((*_TRACEBACKS, *_CHAINS, "[rank", "====", "----"))
 
 
 def _is_chained(lines: list[str], start: int) -> bool:
