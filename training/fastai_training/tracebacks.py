@@ -114,7 +114,9 @@ def _read_frames(lines: list[str], index: int) -> tuple[list[tuple[str, str, str
 
 def _starts_anew(line: str) -> bool:
     """Whether ``line`` is no part of the message above it; a library's log line, say ("E1122 19:00:50.507 ...")."""
-    return bool(_LOG_LINE.match(line) or _ABORT.match(line)) or line.startswith((*_TRACEBACKS, *_CHAINS, "[rank", "====", "----"))
+    return bool(_LOG_LINE.match(line) or _ABORT.match(line)) or line.startswith(
+        (*_TRACEBACKS, *_CHAINS, "[rank", "====", "----")
+    )
 
 
 def _is_chained(lines: list[str], start: int) -> bool:
