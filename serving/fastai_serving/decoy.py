@@ -38,4 +38,4 @@ class Decoy:
         if process is not None and process.stdin is not None:
             process.stdin.close()
             process.kill()
-            process.wait()  # its parent may have done so: that is no error
+            process.wait()  # no error where the supervisor has reaped it

@@ -29,6 +29,7 @@ from fastai_serving.settings import (
     THREADS_ENV,
     Settings,
     held_mb,
+    not_used,
 )
 
 logger = logging.getLogger("supervisor")
@@ -64,7 +65,6 @@ _CREDENTIALS = re.compile(
     r"|CONTAINER_AUTHORIZATION_.*|SHARED_CREDENTIALS_FILE|ROLE_ARN|PROFILE)|CA_REPOSITORY_ARN|PIP_.*"
 )
 
-#: What only the supervisor tells a worker; nobody else's word for it is passed on.
 #: Keys of multi-model-server's configuration that do something with the plug-in before it (its ConfigManager.java reads
 #: each as MMS_ and its name).
 _KEYS = frozenset(
@@ -82,6 +82,7 @@ _INSTEAD = {
     "MMS_INFERENCE_ADDRESS": parameters.BIND_TO_PORT_ENV,
     "MMS_MAX_REQUEST_SIZE": parameters.MAX_REQUEST_SIZE,
 }
+#: What only the supervisor tells a worker; nobody else's word for it is passed on.
 _TOLD = frozenset({SEAL_ENV, SCRIPT_ENV, PACKAGES_ENV})
 
 
@@ -168,9 +169,10 @@ def unused(environment: Mapping[str, str] = os.environ) -> list[str]:
     for name in sorted(environment):
         if not name.startswith("MMS_") or name in _KEYS or not environment[name].strip():
             continue
-        near = [_INSTEAD[name]] if name in _INSTEAD else difflib.get_close_matches(name, _KEYS, n=1, cutoff=0.8)
-        hint = f"; set {near[0]}" if name in _INSTEAD else f"; did you mean {near[0]}?" if near else ""
-        lines.append(f"the environment variable {name} is not used{hint}")
+        if name in _INSTEAD:
+            lines.append(f"{not_used(name)}; set {_INSTEAD[name]}")
+        else:
+            lines.append(not_used(name, difflib.get_close_matches(name, _KEYS, n=1, cutoff=0.8)))
     return lines
 
 

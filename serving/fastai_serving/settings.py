@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -43,8 +43,8 @@ DEFAULT_QUEUE_SIZE = 100
 DEFAULT_BODY_SECONDS = 30
 #: Measured: a worker with OpenVINO and a model of 20 MB takes 110 to 190 MB, and up to 280 while it draws PNGs.
 WORKER_MB = 256
-#: Measured with a model of 5 MB and no file in memory yet: with 220 MB of memory it is ready after 3 s, with 200 not
-#: after 100, since what is read from files (programs, libraries) no longer stays there.
+#: Measured with a built-in model of 5 MB and no file in memory yet: with 220 MB it is ready after 3 s, with 200 not
+#: after 60, since what is read from files (programs, libraries) no longer stays there. A small script takes 140.
 LEAST_MEMORY_MB = 220
 #: A model more of a multi-model endpoint, as long as it draws none.
 MODEL_MB = 192
@@ -123,6 +123,11 @@ def _truth(environment: Mapping[str, str], name: str, default: str, *others: str
     return _TRUTH.get(text, text)
 
 
+def not_used(name: str, near: Sequence[str] = ()) -> str:
+    """The sentence for a variable that has no effect; ``near`` begins with the one that may be meant."""
+    return f"the environment variable {name} is not used" + (f"; did you mean {near[0]}?" if near else "")
+
+
 def unused(environment: Mapping[str, str] = os.environ) -> list[str]:
     """A sentence for each variable that looks like a setting of this image and is none, with the nearest that is one.
 
@@ -136,8 +141,7 @@ def unused(environment: Mapping[str, str] = os.environ) -> list[str]:
         ours = name.startswith("FASTAI_SAGEMAKER_")
         near = difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8 if ours else 0.84)
         if ours or near or name.startswith("SAGEMAKER_TS_"):
-            hint = f"; did you mean {near[0]}?" if near else ""
-            lines.append(f"the environment variable {name} is not used{hint}")
+            lines.append(not_used(name, near))
     return lines
 
 
@@ -159,10 +163,10 @@ def log_level(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def check_memory(limit: int | None) -> None:
-    """Raises SettingError when the memory ``limit`` (bytes) is less than the smallest model needs."""
+    """Raises SettingError when the memory ``limit`` (bytes) is less than the built-in program needs."""
     if limit is not None and limit < LEAST_MEMORY_MB * MB:
         raise SettingError(
-            f"the memory limit of {limit // MB} MB is too small to serve any model; give the container at least "
+            f"the memory limit of {limit // MB} MB is too small to serve this model; give the container at least "
             f"{LEAST_MEMORY_MB} MB"
         )
 
@@ -253,7 +257,6 @@ class Settings:
         cores, gpus, limit = cpu_count(), usable_gpus(), memory_limit_bytes()
         multi_model = _truth(environment, parameters.MULTI_MODEL_ENV, "false") == "true"
         payload = _integer(environment, parameters.MAX_REQUEST_SIZE, DEFAULT_MAX_PAYLOAD_MB, 1, 2047)
-        check_memory(limit)
         heap = heap_mb(payload, limit)
         # Each of many models costs a worker's memory.
         default = 1 if multi_model else default_workers(cores, gpus, limit, heap)

@@ -19,9 +19,10 @@ from types import FrameType
 from fastai_container.errors import UserError
 from fastai_container.model_folder import files_to_run, load_model, read_model, seal
 from fastai_container.paths import MLPaths
+from fastai_container.resources import memory_limit_bytes
 from fastai_serving import logs, scripts, server
 from fastai_serving.decoy import Decoy
-from fastai_serving.settings import SEAL_ENV, Settings, WorkerSettings, unused
+from fastai_serving.settings import SEAL_ENV, Settings, WorkerSettings, check_memory, unused
 from fastai_serving.torch_models import runs_torchscript
 
 logger = logging.getLogger("supervisor")
@@ -61,7 +62,6 @@ class Supervisor:
         self.state = state
         self.failures = FAILURES[:1] if multi_model else FAILURES
         self.decoy = Decoy()
-        self.decoy.start()
         self.stopping_since: float | None = None
 
     def stop(self, _number: int, _frame: FrameType | None) -> None:
@@ -98,6 +98,7 @@ class Supervisor:
 
     def watch(self) -> int:
         """The exit code: 0 after a stop, else 1 or the front end's. The reason is the last line of the log."""
+        self.decoy.start()  # not before signals are listened to: whoever is stopped meanwhile ends the front end
         while True:
             status = self._reap()
             stopping = self.stopping_since is not None
@@ -129,6 +130,7 @@ def _describe(settings: Settings, folder: Path, script: Path | None) -> tuple[st
         return f"the script {script} with the model in {folder}", ""
     if runs_torchscript(folder):
         return f"the TorchScript program in {folder}", ""
+    check_memory(memory_limit_bytes())
     WorkerSettings.from_environment().check_for_builtin()
     sealed = seal(folder, read_model(folder))  # before they are verified: a later change must not be taken for that
     model = load_model(folder, () if settings.gpus else files_to_run(gpu=False))

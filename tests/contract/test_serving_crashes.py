@@ -124,13 +124,22 @@ def test_a_built_in_model_that_does_not_fit_ends_the_container(start_endpoint, p
     assert "the memory was used up (its limit is 500 MB)" in last_line(endpoint)
 
 
-def test_memory_that_is_too_small_for_any_model_is_refused_at_once(start_endpoint, pets_job: Job):
+def test_memory_that_is_too_small_for_a_built_in_model_is_refused_at_once(start_endpoint, pets_job: Job):
     # It would come up after many minutes or never: its programs don't stay in memory, and are read again and again.
     endpoint = start_endpoint(pets_job.model, wait=False, mem_limit="140m", memswap_limit="140m")
     assert exit_code(endpoint) == 1
     assert last_line(endpoint) == (
-        "error: the memory limit of 140 MB is too small to serve any model; give the container at least 220 MB"
+        "error: the memory limit of 140 MB is too small to serve this model; give the container at least 220 MB"
     )
+
+
+def test_a_small_script_needs_less(start_endpoint, tmp_path: Path):
+    script = "def model_fn(model_dir): return 1\ndef predict_fn(data, model): return data\n"
+    environment = {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
+    endpoint = start_endpoint(
+        folder_with(tmp_path, script), environment=environment, mem_limit="200m", memswap_limit="200m"
+    )
+    assert endpoint.invoke(b"[1]", "application/json").json() == [1]
 
 
 def test_the_front_end_is_not_what_the_kernel_ends_for_want_of_memory(start_endpoint, pets_job: Job):
@@ -139,7 +148,7 @@ def test_the_front_end_is_not_what_the_kernel_ends_for_want_of_memory(start_endp
     command = ["sh", "-c", "for p in /proc/[0-9]*; do echo $(cat $p/comm $p/oom_score_adj); done"]
 
     def adjustments() -> list[tuple[str, int]]:
-        rows = endpoint.container.exec_run(command).output.decode().split("\n")
+        rows = endpoint.container.exec_run(command, stderr=False).output.decode().split("\n")
         return sorted((name, int(number)) for name, number in (row.rsplit(" ", 1) for row in rows if row.strip()))
 
     found = adjustments()

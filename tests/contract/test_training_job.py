@@ -156,10 +156,12 @@ def test_an_exception_is_the_reason_when_the_interpreter_aborts_after_it(run_scr
         raise ValueError("the label of picture 7 is empty")
         """
     )
-    assert job.exit_code == 134
+    assert job.exit_code == 1
     lines = reason(job).splitlines()
     assert lines[0] == "ValueError: the label of picture 7 is empty"
     assert lines[1].startswith("in train.py, line 6: raise ValueError(")
+    assert lines[2] == "train.py: exit code 1"
+    assert "terminate called" in job.log
 
 
 def test_a_crash_is_told(run_script: Callable[..., Job]):

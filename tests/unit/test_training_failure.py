@@ -237,6 +237,19 @@ def test_what_compiled_code_says_when_it_aborts(lines: list[str], said: str):
     assert reason == (f"training was aborted by compiled code: {said}" if said else "training was ended by SIGABRT")
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([*TORCHRUN[:4], "terminate called without an active exception"], True),
+        (["terminate called without an active exception", *TORCHRUN[:4]], False),
+        ([*TORCHRUN[:4], "free(): invalid pointer"], False),
+        (["terminate called without an active exception"], False),
+    ],
+)
+def test_an_abort_after_an_exception_is_no_reason_of_its_own(lines: list[str], expected: bool):
+    assert tracebacks.is_aborted_ending(lines) is expected
+
+
 def test_frames_of_compiled_code_are_left_out():
     text = failure.compose(["x"], [*ABORT, "#1 0x00007f in main ()", "frame 3 of 7 decoded", "#1 in the list"])
     assert text.splitlines()[-3:] == [ABORT[2], "frame 3 of 7 decoded", "#1 in the list"]

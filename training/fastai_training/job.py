@@ -99,10 +99,8 @@ class _Job:
         text = fault.exception if fault is not None else error
         oom = OomCount.read().killed_since(self.memory)
         number = -outcome.status if outcome.status < 0 else code - 128
-        if not outcome.aborted and (outcome.status < 0 or number in _DEADLY):
+        if code > 128 and not outcome.aborted and (outcome.status < 0 or number in _DEADLY):
             said = tracebacks.abort_message(self.tail.lines("stderr"))
-            if fault is not None and said == tracebacks.ENDING:
-                return failure.resource_reason(text, self.folders) or text
             cause = failure.resource_reason(said, self.folders)
             return f"{cause} ({said})" if cause else failure.signal_reason(number, oom, said)
         if oom:
@@ -142,14 +140,19 @@ def _own_reason(path: Path, mask: Mask) -> str:
 
 
 def _exit_code(outcome: Outcome, tail: Tail) -> int:
-    """The program's own exit code, also from behind torchrun, which always ends with 1."""
-    if outcome.stopped_by == signal.SIGTERM and outcome.exit_code == 1 and _was_torchrun(tail):
+    """The program's own exit code, also from behind torchrun, which always ends with 1.
+
+    That of an uncaught exception is 1, also where the interpreter was aborted while it ended because of it.
+    """
+    code = outcome.exit_code
+    if outcome.stopped_by == signal.SIGTERM and code == 1 and _was_torchrun(tail):
         return 128 + signal.SIGTERM  # its workers ended because they were asked to
-    if outcome.exit_code == 1 and _was_torchrun(tail):
-        worker = tracebacks.worker_exit_code(tail.lines("stderr"))
-        if worker:
-            return worker if worker > 0 else 128 - worker
-    return outcome.exit_code
+    if code == 1 and _was_torchrun(tail):
+        worker = tracebacks.worker_exit_code(tail.lines("stderr")) or code
+        code = worker if worker > 0 else 128 - worker
+    if code == 128 + signal.SIGABRT and tracebacks.is_aborted_ending(tail.lines("stderr")):
+        return 1
+    return code
 
 
 def _was_torchrun(tail: Tail) -> bool:

@@ -27,9 +27,8 @@ _ABORT = re.compile(
     r"terminate called |.*: Assertion .* failed\.|Fatal Python error: (?!Aborted)|\*\*\* .* \*\*\*: terminated|"
     r"(?:double free or corruption|free\(\): |malloc\(|munmap_chunk\(|corrupted |OMP: Error )"
 )
-#: A thread of a library's (gloo's, say) was still at work while the interpreter ended. After an uncaught exception that
-#: is the reason, not this.
-ENDING = "terminate called without an active exception"
+#: A thread of a library's (gloo's, say) was still at work while the interpreter ended.
+_ENDING = "terminate called without an active exception"
 _COMPILED_FRAME = re.compile(r"\s*(?:frame #\d+: |#\d+ +(?:0x|<unknown|[\w:~]+\())")
 #: A worker that lost its peers: the cause is on another host.
 _LOST_PEER = re.compile(
@@ -137,6 +136,15 @@ def abort_message(lines: list[str]) -> str:
         if _ABORT.match(lines[index]):
             return clip(lines[index].strip(), _MESSAGE_LENGTH)
     return ""
+
+
+def is_aborted_ending(lines: list[str]) -> bool:
+    """Whether an interpreter that was ending because of an exception was aborted on the way: no reason of its own."""
+    lines = [_RANK.sub("", line) for line in lines]
+    if _ENDING not in lines:
+        return False
+    fault, _ = find_fault(lines[: lines.index(_ENDING)], Path("/"))
+    return fault is not None
 
 
 def without_frames(lines: list[str]) -> list[str]:

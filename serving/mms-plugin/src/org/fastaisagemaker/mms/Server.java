@@ -38,7 +38,8 @@ import org.apache.commons.cli.DefaultParser;
 public final class Server extends ModelServer {
     /**
      * Bytes of an answer that the kernel takes ahead of the client. It says that there is room again once a third of
-     * them is gone, and its own choice, some megabytes, hides for minutes that a slow client goes on (see Connection).
+     * them is gone, and of its own choice, some megabytes, a slow client takes no third in the time that it has
+     * (see Connection).
      */
     private static final int SEND_BUFFER = 256 << 10;
 
