@@ -20,8 +20,8 @@ import numpy as np
 from benchmarks.load import pictures_of
 from fastai_container.model_folder import Model, read_model
 from fastai_container.pictures import center_square, open_picture
-from fastai_serving.answers import encode, prediction
-from fastai_serving.runtime import Runtime, load_runtime
+from fastai_serving.responses import encode, prediction
+from fastai_serving.worker.backends import Runtime, load_runtime
 
 
 def stages(model: Model, runtime: Runtime, bodies: list[tuple[str, bytes]], most: float) -> dict[str, float]:

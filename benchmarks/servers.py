@@ -106,7 +106,7 @@ class Server:
         variables = {"SAGEMAKER_BASE_DIR": str(self.folder), "SAGEMAKER_BIND_TO_PORT": str(self.port)}
         if self.workers:
             variables["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(self.workers)
-        return [sys.executable, "-m", "fastai_container", "serve"], variables
+        return [sys.executable, "-m", "fastai_sagemaker", "serve"], variables
 
     def _stock(self) -> tuple[list[str], dict[str, str]]:
         python = environment("stock")

@@ -83,7 +83,7 @@ class EagerPredictor:
 
 class ProgramPredictor:
     def __init__(self, precision: str) -> None:
-        from fastai_serving.runtime import load_runtime
+        from fastai_serving.worker.backends import load_runtime
 
         folder = MODELS / precision
         self.model = read_model(folder)

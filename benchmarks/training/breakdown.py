@@ -29,7 +29,7 @@ ALLOCATORS = {"usual": "as glibc is", "kept": "freed memory is kept"}
 def measure(allocator: str) -> list[dict[str, Any]]:
     """Milliseconds of each part of a step on 64 pictures, a row for each of PHASES."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from fastai_training.allocator import keep_freed_memory
+    from fastai_training.fitting.malloc import keep_freed_memory
 
     if allocator == "kept":
         keep_freed_memory()
@@ -38,12 +38,12 @@ def measure(allocator: str) -> list[dict[str, Any]]:
 
     from benchmarks.training.job import BATCH_SIZE, SEED, SIZE, split
     from fastai_container.resources import cpu_count
-    from fastai_training.callbacks import CpuBFloat16
+    from fastai_training.fitting.callbacks import CpuBFloat16
     from fastai_training.hyperparameters import HyperParameters
-    from fastai_training.learning import build_learner, training_callbacks
-    from fastai_training.loaders import build_loaders, worker_count
-    from fastai_training.models import build_classifier
-    from fastai_training.replay import HeadReplay
+    from fastai_training.fitting.fit import build_learner, training_callbacks
+    from fastai_training.data.loaders import build_loaders, worker_count
+    from fastai_training.fitting.models import build_classifier
+    from fastai_training.fitting.feature_replay import HeadReplay
 
     class Parts(Callback):
         """Seconds between fastai's events, each batch's own."""

@@ -27,9 +27,9 @@ from benchmarks.common import (
 )
 from benchmarks.training.programs import PLAIN, run
 from fastai_local.job import link_channels, write_tree
-from fastai_training.labels import Example, find_examples
-from fastai_training.pictures_check import leave_out_unreadable
-from fastai_training.split import stratified_split
+from fastai_training.data.labels import Example, find_examples
+from fastai_training.data.verification import leave_out_unreadable
+from fastai_training.data.split import stratified_split
 
 SEED, VALID_PCT = 42, 0.2
 #: Lesson 1's recipe.
@@ -75,7 +75,7 @@ def ours(folder: Path, pictures: Path, valid: Sequence[Example], recipe: Mapping
     channels = {"training": pictures}
     write_tree(folder, channels, {**PARAMETERS, **recipe})
     link_channels(folder, channels)
-    done = run(["-m", "fastai_container", "train"], folder, {"SAGEMAKER_BASE_DIR": str(folder)})
+    done = run(["-m", "fastai_sagemaker", "train"], folder, {"SAGEMAKER_BASE_DIR": str(folder)})
     output = folder / "output" / "data"
     with (output / "validation.csv").open(encoding="utf-8") as file:
         held_out = {row["file"] for row in csv.DictReader(file)}

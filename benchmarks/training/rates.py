@@ -14,7 +14,7 @@ import torch
 from benchmarks.common import BUILD, QUICK, describe, machine, pets_folder, ratios, show, spread, table, write
 from benchmarks.training.job import BATCH_SIZE, SEED, SIZE, split
 from benchmarks.training.programs import PLAIN, run
-from fastai_training.labels import Example
+from fastai_training.data.labels import Example
 
 ROUNDS = 1 if QUICK else 3
 EPOCHS = 1 if QUICK else 3

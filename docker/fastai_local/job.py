@@ -122,7 +122,7 @@ def run_native(settings: Settings, out: Path, channels: Mapping[str, Path]) -> i
     python = ensure_environment(settings)
     link_channels(out, channels)
     env = {**os.environ, "SAGEMAKER_BASE_DIR": str(out), "PYTHONUNBUFFERED": "1"}
-    command = [str(python), "-m", "fastai_container", "train"]
+    command = [str(python), "-m", "fastai_sagemaker", "train"]
     # cwd: nothing of the checkout is importable by accident
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=out, env=env, start_new_session=True)
     return _wait(process, process.terminate)

@@ -44,7 +44,7 @@ def running_pid(build: Path, port: int) -> int | None:
     except (OSError, ValueError):
         return None
     words = command_line(pid).split()
-    return pid if "fastai_container" in words and "serve" in words else None
+    return pid if "fastai_sagemaker" in words and "serve" in words else None
 
 
 def lay_out(build: Path, model: Path, port: int) -> Path:
@@ -68,7 +68,7 @@ def start(settings: Settings, model: Path, port: int, wait_until_ready: Waiter) 
     log = folder / "log.txt"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(python), "-m", "fastai_container", "serve"],
+            [str(python), "-m", "fastai_sagemaker", "serve"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

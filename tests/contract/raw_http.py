@@ -26,8 +26,8 @@ def predict_fn(data, model):
         error.status_code = int(data.split()[1])
         raise error
     if data == b"break":
-        import fastai_serving.handler
-        fastai_serving.handler._service.answer = None
+        import fastai_serving.worker.handler
+        fastai_serving.worker.handler._service.answer = None
     return data
 def output_fn(data, accept):
     if data.startswith(b"large "): return "x" * int(data.split()[1]), "text/plain"

@@ -63,7 +63,7 @@ def processes(endpoint: Endpoint) -> dict[str, list[int]]:
         if "model_service_worker.py" in command and pid not in java:
             found["parent" if parent in java else "worker"].append(pid)
     found["java"] = sorted(java)
-    found["supervisor"] = [pid for pid, _, command in rows if "fastai_container serve" in command]
+    found["supervisor"] = [pid for pid, _, command in rows if "fastai_sagemaker serve" in command]
     return found
 
 

@@ -21,7 +21,7 @@ import torch
 from fastai.vision.all import load_learner
 from fastai_container.model_folder import load_model
 from fastai_container.pictures import model_input
-from fastai_serving.runtime import CpuRuntime, TorchRuntime
+from fastai_serving.worker.backends import CpuRuntime, TorchRuntime
 folder = Path("/opt/ml/model")
 model = load_model(folder)
 pictures = np.stack([model_input(Path("/pets", name), model.image_size) for name in sys.argv[1:]])

@@ -327,10 +327,10 @@ def test_classes_of_every_script(start_endpoint, model: Path, pets: Path):
 LETTERS = """
 import json, sys, importlib.util
 from PIL import features
-from fastai_serving.lettering import pieces
+from fastai_serving.worker.text_drawing import pieces
 shown = {"serving": ["".join(text for text, _ in pieces(name)) for name in json.loads(sys.argv[1])]}
 if importlib.util.find_spec("matplotlib"):
-    from fastai_training.charts import _SHAPES, _lettering
+    from fastai_training.reporting.charts import _SHAPES, _lettering
     shown["charts"] = [_lettering(name)[0] for name in json.loads(sys.argv[1])]
     assert _SHAPES
 print(json.dumps([shown, features.check("raqm")]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastai_training.failure import resource_reason
+from fastai_training.diagnosis.failure_reason import resource_reason
 from tests.contract.conftest import Job
 from tests.contract.test_training_job import SCRIPT, reason, write_code
 

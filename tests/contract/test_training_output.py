@@ -147,9 +147,9 @@ import os
 from pathlib import Path
 from fastai.vision.all import *
 from fastai_container.model_folder import Model
-from fastai_training.export import write_model_folder
-from fastai_training.labels import Example
-from fastai_training.models import IMAGENET_STATS, build_classifier
+from fastai_training.exporting.export import write_model_folder
+from fastai_training.data.labels import Example
+from fastai_training.fitting.models import IMAGENET_STATS, build_classifier
 
 files = get_image_files(os.environ["SM_CHANNEL_TRAINING"]).sorted()
 names = [[file.stem.split("_")[0], "any"] for file in files]

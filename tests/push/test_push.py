@@ -206,7 +206,7 @@ def test_the_serving_image_goes_there_and_back(new_checkout, registry, ecr, engi
     # a multi-model endpoint is ready without a model
     script = (
         "import subprocess, time, urllib.request as u\n"
-        "server = subprocess.Popen(['/opt/venv/bin/python3', '-P', '-m', 'fastai_container', 'serve'])\n"
+        "server = subprocess.Popen(['/opt/venv/bin/python3', '-P', '-m', 'fastai_sagemaker', 'serve'])\n"
         "for _ in range(300):\n"
         "    try: print('answered', u.urlopen('http://127.0.0.1:8080/ping').status); break\n"
         "    except OSError: time.sleep(0.2)\n"

@@ -1,5 +1,5 @@
 import sys
 
-from fastai_training.program import main
+from fastai_training.trainer import main
 
 sys.exit(main())

@@ -1,0 +1,336 @@
+"""The environment's settings for serving, checked once at start.
+
+Names that begin with SAGEMAKER are SageMaker's (taken from sagemaker-inference), the others are this project's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+from sagemaker_inference import parameters
+
+from fastai_container.errors import UserError
+from fastai_container.resources import (
+    MAX_PICTURE_BYTES,
+    MAX_PIXELS,
+    MIN_PICTURE_BYTES,
+    cpu_count,
+    free_memory_bytes,
+    gpu_count,
+    memory_limit_bytes,
+)
+from fastai_serving.responses import JSON, RequestError, choose_format, echo
+from fastai_serving.media_types import content_type_for, printable
+
+MB = 1024 * 1024
+DEFAULT_PORT = 8080
+DEFAULT_TIMEOUT_SECONDS = 60
+#: sagemaker-inference's.
+DEFAULT_STARTUP_SECONDS = 600
+#: SageMaker's own default limit of a request is 6 MB; MMS's is 6,553,500 bytes.
+DEFAULT_MAX_PAYLOAD_MB = 6
+#: A batch's forward pass on one core is 1.4 times as fast per picture at 8, and hardly more beyond.
+DEFAULT_BATCH_SIZE = 8
+DEFAULT_BATCH_SIZE_GPU = 32
+#: MMS's own.
+DEFAULT_QUEUE_SIZE = 100
+#: A client that is still there has sent something within it.
+DEFAULT_BODY_SECONDS = 30
+#: Measured: a worker with OpenVINO and a model of 20 MB takes 110 to 190 MB, and up to 280 while it draws PNGs.
+WORKER_MB = 256
+#: Measured with a built-in model of 5 MB and no file in memory yet: with 220 MB it is ready after 3 s, with 200 not
+#: after 60, since what is read from files (programs, libraries) no longer stays there. A small script takes 140.
+LEAST_MEMORY_MB = 220
+#: A model more of a multi-model endpoint, as long as it draws none.
+MODEL_MB = 192
+#: Beyond its heap: code and threads (70 MB), and the buffers in which requests arrive and answers leave.
+JVM_EXTRA_MB = 128
+DEFAULT_HEAP_MB = 256
+MIN_HEAP_MB = 64
+#: Of the heap, what the front end itself takes: classes' objects, connections, the log.
+HEAP_OWN_MB = 32
+#: The collector fills two generations, moves what lives, and can't fill either to the last byte: of the rest of the
+#: heap a third is for the bodies of requests, of which batches that are just being answered count once more at most by
+#: half, and a third for answers.
+HEAP_SHARE = 3
+HIGHEST_MAX_PIXELS = 1_000_000_000
+#: An answer may have this many MiB, or as many as a request.
+MIN_ANSWER_MB = 64
+HIGHEST_PICTURE_MB = 1_000_000
+
+BATCH_SIZE_ENV = "FASTAI_SAGEMAKER_BATCH_SIZE"
+BATCH_DELAY_ENV = "FASTAI_SAGEMAKER_BATCH_DELAY_MS"
+QUEUE_SIZE_ENV = "FASTAI_SAGEMAKER_QUEUE_SIZE"
+MAX_PIXELS_ENV = "FASTAI_SAGEMAKER_MAX_PIXELS"
+PICTURE_MEMORY_ENV = "FASTAI_SAGEMAKER_PICTURE_MEMORY_MB"
+BODY_TIMEOUT_ENV = "FASTAI_SAGEMAKER_BODY_TIMEOUT"
+MODEL_MEMORY_ENV = "FASTAI_SAGEMAKER_MODEL_MEMORY_MB"
+CREDENTIALS_ENV = "FASTAI_SAGEMAKER_WORKER_CREDENTIALS"
+LOG_FORMAT_ENV = "FASTAI_SAGEMAKER_LOG_FORMAT"
+LOG_LEVEL_ENV = parameters.LOG_LEVEL_ENV
+#: multi-model-server's own name, which wins over what our configuration says.
+MAX_RESPONSE_ENV = "MMS_MAX_RESPONSE_SIZE"
+#: How the supervisor tells a worker its share of the cores, and where to leave the reason of a failure.
+THREADS_ENV = "FASTAI_SAGEMAKER_THREADS"
+STATE_ENV = "FASTAI_SAGEMAKER_STATE"
+#: The seal (fastai_container.model_folder) of the files that the supervisor verified; empty when it verified none.
+SEAL_ENV = "FASTAI_SAGEMAKER_SEAL"
+
+_LEVELS = {"10": "DEBUG", "20": "INFO", "30": "WARNING", "40": "ERROR", "50": "CRITICAL"}
+_LOG_FORMATS = ("plain", "json")
+_TRUTH = dict.fromkeys(("true", "1", "yes", "on"), "true") | dict.fromkeys(("false", "0", "no", "off"), "false")
+#: No other script's digits, and not thousands of them, which int() refuses with an error of its own.
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,15}")
+#: What a user may set: SageMaker's names, and ours.
+_KNOWN = frozenset(
+    {
+        *(value for name, value in vars(parameters).items() if name.isupper() and isinstance(value, str)),
+        *("SAGEMAKER_SUBMIT_DIRECTORY", "FASTAI_SAGEMAKER_WEIGHTS"),
+        *(BATCH_SIZE_ENV, BATCH_DELAY_ENV, QUEUE_SIZE_ENV, MAX_PIXELS_ENV, MODEL_MEMORY_ENV, BODY_TIMEOUT_ENV),
+        *(CREDENTIALS_ENV, LOG_FORMAT_ENV, PICTURE_MEMORY_ENV),
+    }
+)
+
+
+class SettingError(UserError):
+    """An environment variable with a value that it can't have."""
+
+
+def _integer(environment: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = environment.get(name, "").strip()
+    if not text:
+        return default
+    if not _WHOLE_NUMBER.fullmatch(text) or not low <= int(text) <= high:
+        raise SettingError(f"the environment variable {name}={echo(text)} must be a whole number from {low} to {high}")
+    return int(text)
+
+
+def _word(environment: Mapping[str, str], name: str, default: str, known: tuple[str, ...]) -> str:
+    text = environment.get(name, "").strip().lower() or default
+    if text not in known:
+        raise SettingError(f"the environment variable {name}={echo(text)} must be one of {', '.join(known)}")
+    return text
+
+
+def _truth(environment: Mapping[str, str], name: str, default: str, *others: str) -> str:
+    """ "true" or "false", by any usual word for it, or one of ``others``."""
+    text = _word(environment, name, default, (*others, *_TRUTH))
+    return _TRUTH.get(text, text)
+
+
+def not_used(name: str, near: Sequence[str] = ()) -> str:
+    """The sentence for a variable that has no effect; ``near`` begins with the one that may be meant."""
+    return f"the environment variable {name} is not used" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def unused(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """A sentence for each variable that looks like a setting of this image and is none, with the nearest that is one.
+
+    SageMaker sets variables of its own: of those that begin as they do, one is named when it nearly is one of ours, or
+    is TorchServe's.
+    """
+    lines = []
+    for name in sorted(environment):
+        if name in _KNOWN or not name.startswith(("FASTAI_SAGEMAKER_", "SAGEMAKER_")):
+            continue
+        ours = name.startswith("FASTAI_SAGEMAKER_")
+        near = difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8 if ours else 0.84)
+        if ours or near or name.startswith("SAGEMAKER_TS_"):
+            lines.append(not_used(name, near))
+    return lines
+
+
+def max_answer_bytes(environment: Mapping[str, str]) -> int:
+    """Of an answer's body: a picture as PNG, or what a user's script makes, may be larger than what was asked."""
+    payload = _integer(environment, parameters.MAX_REQUEST_SIZE, DEFAULT_MAX_PAYLOAD_MB, 1, 2047)
+    own = max(payload, MIN_ANSWER_MB) * MB
+    return _integer(environment, MAX_RESPONSE_ENV, own, 1, 2047 * MB)
+
+
+def log_level(environment: Mapping[str, str] = os.environ) -> str:
+    """SAGEMAKER_CONTAINER_LOG_LEVEL as Python's name of it; SageMaker writes 20, people write info."""
+    text = environment.get(LOG_LEVEL_ENV, "").strip().upper() or "INFO"
+    level = _LEVELS.get(text, text)
+    if level not in _LEVELS.values():
+        known = ", ".join([*_LEVELS, *(name.lower() for name in _LEVELS.values())])
+        raise SettingError(f"the environment variable {LOG_LEVEL_ENV}={echo(text)} must be one of {known}")
+    return level
+
+
+def check_memory(limit: int | None) -> None:
+    """Raises SettingError when the memory ``limit`` (bytes) is less than the built-in program needs."""
+    if limit is not None and limit < LEAST_MEMORY_MB * MB:
+        raise SettingError(
+            f"the memory limit of {limit // MB} MB is too small to serve this model; give the container at least "
+            f"{LEAST_MEMORY_MB} MB"
+        )
+
+
+def heap_mb(payload_mb: int, limit: int | None) -> int:
+    """The JVM's heap: a front end needs little, but a few of the largest requests must fit at once.
+
+    Raises SettingError when not even one does, in what a front end may have of the memory ``limit`` (bytes).
+    """
+    least = HEAP_OWN_MB + HEAP_SHARE * payload_mb
+    wanted = max(DEFAULT_HEAP_MB, least + payload_mb)
+    if limit is None:
+        return wanted
+    most = limit // MB // 4
+    if payload_mb > DEFAULT_MAX_PAYLOAD_MB and least > most:
+        fits = max(DEFAULT_MAX_PAYLOAD_MB, (most - HEAP_OWN_MB) // HEAP_SHARE)
+        raise SettingError(
+            f"the environment variable {parameters.MAX_REQUEST_SIZE}={payload_mb}: requests of that size don't fit "
+            f"into the memory limit of {limit // MB} MB; set at most {fits}, or give the container more memory"
+        )
+    return max(MIN_HEAP_MB, least, min(wanted, limit // MB // 6))
+
+
+def held_mb(heap: int) -> int:
+    """MB of requests' bodies that the heap has room for at once, and as much of answers."""
+    return (heap - HEAP_OWN_MB) // HEAP_SHARE
+
+
+def usable_gpus() -> int:
+    """GPUs that this image's torch can use; seen without importing torch, which would load CUDA before the fork."""
+    try:
+        version = metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return 0
+    return 0 if version.endswith("+cpu") else gpu_count()
+
+
+def default_picture_mb(free: int | None, heap: int, workers: int) -> int:
+    """What decoding one picture may take: what is left of a worker's share of ``free`` bytes (None: unknown)."""
+    highest, lowest = MAX_PICTURE_BYTES // MB, MIN_PICTURE_BYTES // MB
+    if free is None:
+        return highest
+    share = (free // MB - heap - JVM_EXTRA_MB) // workers - MODEL_MB  # beside it a worker draws no PNG
+    return max(lowest, min(highest, share))
+
+
+def default_workers(cores: int, gpus: int, limit: int | None, heap: int) -> int:
+    """One worker for each GPU, or for each core as far as the memory goes."""
+    if gpus:
+        return gpus
+    if limit is None:
+        return cores
+    return max(1, min(cores, (limit // MB - heap - JVM_EXTRA_MB) // WORKER_MB))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``timeout_seconds``: what a worker may take for a request; ``max_payload_bytes``: of a request's body;
+    ``script_batch_size``: of a model with a user's script, which works on one request after the other;
+    ``body_seconds``: without progress, after which a request that is arriving is given up.
+    """
+
+    port: int
+    workers: int
+    threads: int
+    gpus: int
+    timeout_seconds: int
+    startup_seconds: int
+    body_seconds: int
+    max_payload_bytes: int
+    batch_size: int
+    script_batch_size: int
+    batch_delay_ms: int
+    queue_size: int
+    max_pixels: int
+    picture_mb: int
+    heap_mb: int
+    model_memory_mb: int
+    multi_model: bool
+    worker_credentials: bool | None
+    log_level: str
+    log_format: str
+    jvm_arguments: tuple[str, ...]
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Raises SettingError for the first value that can't be."""
+        cores, gpus, limit = cpu_count(), usable_gpus(), memory_limit_bytes()
+        multi_model = _truth(environment, parameters.MULTI_MODEL_ENV, "false") == "true"
+        payload = _integer(environment, parameters.MAX_REQUEST_SIZE, DEFAULT_MAX_PAYLOAD_MB, 1, 2047)
+        heap = heap_mb(payload, limit)
+        # Each of many models costs a worker's memory.
+        default = 1 if multi_model else default_workers(cores, gpus, limit, heap)
+        workers = _integer(environment, parameters.MODEL_SERVER_WORKERS_ENV, default, 1, 256)
+        timeout = _integer(environment, parameters.MODEL_SERVER_TIMEOUT_ENV, DEFAULT_TIMEOUT_SECONDS, 1, 86_400)
+        timeout = _integer(environment, parameters.MODEL_SERVER_TIMEOUT_SECONDS_ENV, timeout, 1, 86_400)
+        batch = DEFAULT_BATCH_SIZE_GPU if gpus else DEFAULT_BATCH_SIZE
+        credentials = _truth(environment, CREDENTIALS_ENV, "auto", "auto")
+        # Of many models as many may decode at once as there are cores.
+        picture = default_picture_mb(free_memory_bytes(), heap, max(workers, cores) if multi_model else workers)
+        WorkerSettings.from_environment(environment)
+        return cls(
+            port=_integer(environment, parameters.BIND_TO_PORT_ENV, DEFAULT_PORT, 1, 65535),
+            workers=workers,
+            threads=max(1, cores // workers),
+            gpus=gpus,
+            timeout_seconds=timeout,
+            startup_seconds=_integer(environment, parameters.STARTUP_TIMEOUT_ENV, DEFAULT_STARTUP_SECONDS, 1, 86_400),
+            body_seconds=_integer(environment, BODY_TIMEOUT_ENV, DEFAULT_BODY_SECONDS, 1, 3600),
+            max_payload_bytes=payload * MB,
+            batch_size=_integer(environment, BATCH_SIZE_ENV, batch, 1, 1024),
+            script_batch_size=_integer(environment, BATCH_SIZE_ENV, 1, 1, 1024),
+            batch_delay_ms=_integer(environment, BATCH_DELAY_ENV, 0, 0, 60_000),
+            queue_size=_integer(environment, QUEUE_SIZE_ENV, DEFAULT_QUEUE_SIZE, 1, 100_000),
+            max_pixels=_integer(environment, MAX_PIXELS_ENV, MAX_PIXELS, 1, HIGHEST_MAX_PIXELS),
+            picture_mb=_integer(environment, PICTURE_MEMORY_ENV, picture, 1, HIGHEST_PICTURE_MB),
+            heap_mb=heap,
+            model_memory_mb=_integer(environment, MODEL_MEMORY_ENV, MODEL_MB, 1, 1_000_000),
+            multi_model=multi_model,
+            worker_credentials={"auto": None, "true": True, "false": False}[credentials],
+            log_level=log_level(environment),
+            log_format=_word(environment, LOG_FORMAT_ENV, "plain", _LOG_FORMATS),
+            jvm_arguments=tuple(environment.get(parameters.MODEL_SERVER_VMARGS, "").split()),
+        )
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What a worker needs to know. ``threads`` are its own, ``cores`` the machine's."""
+
+    threads: int
+    default_accept: str
+    max_pixels: int
+    max_batch: int = DEFAULT_BATCH_SIZE
+    cores: int = 1
+    max_answer_bytes: int = MIN_ANSWER_MB * MB
+    picture_bytes: int = MAX_PICTURE_BYTES
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> WorkerSettings:
+        """Raises SettingError."""
+        accept = environment.get(parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV, "").strip() or JSON
+        # A script may answer in types that we don't.
+        if not printable(accept) or (content_type_for(accept) is None and "*" not in accept):
+            raise SettingError(
+                f"the environment variable {parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV}={echo(accept)} names no media "
+                f"type; {JSON} is one"
+            )
+        return cls(
+            threads=_integer(environment, THREADS_ENV, 1, 1, 1024),
+            default_accept=accept,
+            max_pixels=_integer(environment, MAX_PIXELS_ENV, MAX_PIXELS, 1, HIGHEST_MAX_PIXELS),
+            max_batch=_integer(environment, BATCH_SIZE_ENV, DEFAULT_BATCH_SIZE, 1, 1024),
+            cores=cpu_count(),
+            max_answer_bytes=max_answer_bytes(environment),
+            picture_bytes=MB
+            * _integer(environment, PICTURE_MEMORY_ENV, MAX_PICTURE_BYTES // MB, 1, HIGHEST_PICTURE_MB),
+        )
+
+    def check_for_builtin(self) -> None:
+        """Raises SettingError for a default that our own answers don't have."""
+        try:
+            choose_format(self.default_accept)
+        except RequestError as error:
+            raise SettingError(
+                f"the environment variable {parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV}: {error}"
+            ) from None

@@ -1,0 +1,221 @@
+"""The functions of a user's script.
+
+Their names and arguments are those of sagemaker-inference: ``pre_model_fn(model_dir)``, ``model_fn(model_dir)``,
+``model_warmup_fn(model_dir, model)``, ``input_fn(data, content_type)``, ``predict_fn(data, model)``,
+``output_fn(prediction, accept)``, or ``transform_fn(model, data, content_type, accept)``. Each may be a coroutine, and
+may take the context too: as a parameter called ``context``, or as a required one more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fastai_container.errors import UserError
+from fastai_serving.user_code.hints import explained
+
+_PARAMETERS = {
+    "pre_model_fn": 1,
+    "model_fn": 1,
+    "model_warmup_fn": 2,
+    "input_fn": 2,
+    "predict_fn": 2,
+    "output_fn": 2,
+    "transform_fn": 4,
+}
+CONTEXT = "context"
+#: Of a generator's answer.
+MAX_PIECES = 1_000_000
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+#: One for the process: what a script opens in one of its coroutines must be of use in the next.
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+class ScriptError(UserError):
+    """A user's script that can't be used."""
+
+
+def _finished(result: Any) -> Any:
+    """What a coroutine comes to; anything else as it is."""
+    global _loop
+    if not inspect.isawaitable(result):
+        return result
+    if _loop is None:
+        _loop = asyncio.new_event_loop()
+
+    async def wait() -> Any:
+        return await result
+
+    return _loop.run_until_complete(wait())
+
+
+def collected(pieces: Any) -> list[Any]:
+    """What a generator, or an asynchronous one, gives. Raises ValueError for one that has no end."""
+    result: list[Any] = []
+
+    def take(piece: Any) -> None:
+        if len(result) == MAX_PIECES:
+            raise ValueError(f"a generator gave more than {MAX_PIECES:,} pieces")
+        result.append(piece)
+
+    async def collect() -> None:
+        async for piece in pieces:
+            take(piece)
+
+    if hasattr(pieces, "__aiter__"):
+        _finished(collect())
+    else:
+        for piece in pieces:
+            take(piece)
+    return result
+
+
+@dataclass(frozen=True)
+class Hook:
+    """One function, and how it wants the context: "" not at all, "position" as the last argument, or "name"."""
+
+    function: Callable[..., Any]
+    wants_context: str = ""
+
+    def __call__(self, *arguments: Any, context: Any = None) -> Any:
+        """Call the function and wait for it where it is a coroutine. Raises what it raises."""
+        if self.wants_context == "position":
+            arguments = (*arguments, context)
+        named = {CONTEXT: context} if self.wants_context == "name" else {}
+        return _finished(self.function(*arguments, **named))
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """The script's functions; None where it has none. ``script`` is its file's name."""
+
+    pre_model_fn: Hook | None = None
+    model_fn: Hook | None = None
+    model_warmup_fn: Hook | None = None
+    input_fn: Hook | None = None
+    predict_fn: Hook | None = None
+    output_fn: Hook | None = None
+    transform_fn: Hook | None = None
+    script: str = ""
+
+    @property
+    def answers_itself(self) -> bool:
+        """Whether the script has a part in answering a request, not only in getting ready."""
+        return any((self.model_fn, self.input_fn, self.predict_fn, self.output_fn, self.transform_fn))
+
+
+def _no_scipy(*_: Any) -> Any:
+    raise ImportError("this image has no scipy; add it to the script's requirements.txt")
+
+
+def import_decoder() -> ModuleType:
+    """Make ``from sagemaker_inference import decoder``, which many scripts begin with, work without scipy.
+
+    It imports scipy (143 MB) for one format that it decodes; our serving image has none.
+    """
+    if importlib.util.find_spec("scipy") is not None:
+        return importlib.import_module("sagemaker_inference.decoder")
+    scipy, sparse = ModuleType("scipy"), ModuleType("scipy.sparse")
+    vars(scipy)["sparse"] = sparse
+    vars(sparse)["load_npz"] = _no_scipy
+    sys.modules |= {"scipy": scipy, "scipy.sparse": sparse}
+    try:
+        return importlib.import_module("sagemaker_inference.decoder")
+    finally:
+        # Anything else that looks for scipy shall see that there is none.
+        del sys.modules["scipy"], sys.modules["scipy.sparse"]
+
+
+def _import(path: Path) -> ModuleType:
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    if path.stem not in sys.modules and path.stem.isidentifier():
+        return importlib.import_module(path.stem)
+    # A script called as a module that is in use must not be taken for it, nor take its place.
+    spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its classes look for their module there
+    spec.loader.exec_module(module)
+    return module
+
+
+def load_hooks(path: Path, packages: str | None = None) -> Hooks:
+    """The functions of the script at ``path``; ``packages`` is where what it requires was installed.
+
+    Raises ScriptError, and whatever the script raises when it is imported.
+    """
+    if packages and packages not in sys.path:
+        sys.path.insert(0, packages)
+    import_decoder()
+    with explained(path.name):
+        module = _import(path)
+    found = {name: getattr(module, name, None) for name in _PARAMETERS}
+    hooks = Hooks(
+        **{
+            name: Hook(function, _wants_context(path, name, function))
+            for name, function in found.items()
+            if function is not None
+        },
+        script=path.name,
+    )
+    if hooks.transform_fn and (hooks.input_fn or hooks.predict_fn or hooks.output_fn):
+        raise ScriptError(
+            f"{path.name} has transform_fn beside input_fn, predict_fn or output_fn; keep one or the other"
+        )
+    if not any(found.values()):
+        names = ", ".join(field.name for field in fields(Hooks) if field.name in _PARAMETERS)
+        raise ScriptError(f"{path.name} has none of the functions that are called here: {names}")
+    return hooks
+
+
+def _wants_context(path: Path, name: str, function: Any) -> str:
+    """How to give the context to a hook (see Hook). Raises ScriptError for one that can't be called as it will be."""
+    wanted = _PARAMETERS[name]
+    if not callable(function):
+        raise ScriptError(f"{name} in {path.name} is no function")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return ""  # written in C: it doesn't say
+    parameters = list(signature.parameters.values())
+    positional = [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
+    names = [parameter.name for parameter in positional]
+    further = positional[wanted:]
+    how = ""
+    if further and further[0].default is inspect.Parameter.empty:
+        how = "position"
+    elif CONTEXT in [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY] or (
+        CONTEXT in [p.name for p in further if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    ):
+        how = "name"
+    elif further and further[0].name == CONTEXT:
+        how = "position"
+    arguments = [None] * (wanted + (how == "position"))
+    try:
+        signature.bind(*arguments, **({CONTEXT: None} if how == "name" else {}))
+    except TypeError as error:
+        raise ScriptError(
+            f"{name} in {path.name} takes {_said(names, parameters)}; it is called with {wanted} "
+            f"argument{'s' if wanted > 1 else ''}, or one more for the context ({error})"
+        ) from None
+    return how
+
+
+def _said(names: list[str], parameters: list[inspect.Parameter]) -> str:
+    others = [f"{p.name} by name alone" for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    return (
+        f"{len(names)} argument{'s' if len(names) != 1 else ''} ({', '.join([*names, *others])})"
+        if (names or others)
+        else "0 arguments"
+    )

@@ -1,0 +1,1 @@
+"""From a channel's files to loaders: pictures, labels, the split, checks, decoding."""

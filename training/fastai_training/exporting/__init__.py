@@ -1,0 +1,1 @@
+"""From a trained learner to a model folder."""

@@ -1,0 +1,1 @@
+"""From loaders to a trained learner: models, weights, the loop, checkpoints, several processes."""
