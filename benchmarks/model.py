@@ -27,8 +27,8 @@ from benchmarks.common import MODEL, pets_folder
 from benchmarks.load import SURE
 from fastai_container.model_folder import Model
 from fastai_container.pictures import PictureError, center_square, model_input, open_picture
-from fastai_training.exporting.export import versions, write_model_folder
 from fastai_training.data.labels import Example
+from fastai_training.exporting.export import versions, write_model_folder
 from fastai_training.fitting.models import build_classifier
 
 SIZE, CLASSES, PER_CLASS, SEED = 224, 37, 10, 0

@@ -27,12 +27,12 @@ from fastai.vision.all import (
 
 def train(args: argparse.Namespace) -> None:
     from fastai_container.model_folder import Model
-    from fastai_training.exporting.export import versions, write_model_folder
-    from fastai_training.hyperparameters import HyperParameters
     from fastai_training.data.labels import Example
     from fastai_training.data.loaders import worker_count
-    from fastai_training.fitting.models import build_classifier
+    from fastai_training.exporting.export import versions, write_model_folder
     from fastai_training.exporting.servable import check_learner
+    from fastai_training.fitting.models import build_classifier
+    from fastai_training.hyperparameters import HyperParameters
 
     set_seed(42)
     folder = args.data_dir / "images" if (args.data_dir / "images").is_dir() else args.data_dir

@@ -38,12 +38,12 @@ def measure(allocator: str) -> list[dict[str, Any]]:
 
     from benchmarks.training.job import BATCH_SIZE, SEED, SIZE, split
     from fastai_container.resources import cpu_count
-    from fastai_training.fitting.callbacks import CpuBFloat16
-    from fastai_training.hyperparameters import HyperParameters
-    from fastai_training.fitting.fit import build_learner, training_callbacks
     from fastai_training.data.loaders import build_loaders, worker_count
-    from fastai_training.fitting.models import build_classifier
+    from fastai_training.fitting.callbacks import CpuBFloat16
     from fastai_training.fitting.feature_replay import HeadReplay
+    from fastai_training.fitting.fit import build_learner, training_callbacks
+    from fastai_training.fitting.models import build_classifier
+    from fastai_training.hyperparameters import HyperParameters
 
     class Parts(Callback):
         """Seconds between fastai's events, each batch's own."""

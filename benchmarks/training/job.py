@@ -28,8 +28,8 @@ from benchmarks.common import (
 from benchmarks.training.programs import PLAIN, run
 from fastai_local.job import link_channels, write_tree
 from fastai_training.data.labels import Example, find_examples
-from fastai_training.data.verification import leave_out_unreadable
 from fastai_training.data.split import stratified_split
+from fastai_training.data.verification import leave_out_unreadable
 
 SEED, VALID_PCT = 42, 0.2
 #: Lesson 1's recipe.

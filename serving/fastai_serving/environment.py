@@ -24,8 +24,8 @@ from fastai_container.resources import (
     gpu_count,
     memory_limit_bytes,
 )
-from fastai_serving.responses import JSON, RequestError, choose_format, echo
 from fastai_serving.media_types import content_type_for, printable
+from fastai_serving.responses import JSON, RequestError, choose_format, echo
 
 MB = 1024 * 1024
 DEFAULT_PORT = 8080

@@ -18,18 +18,18 @@ from fastai_container.json_file import read_object
 from fastai_container.model_folder import Model, remove_partial
 from fastai_container.paths import MLPaths
 from fastai_container.resources import cpu_count
-from fastai_training.fitting.malloc import give_back, keep_freed_memory
-from fastai_training.diagnosis.failure_reason import error_reason
-from fastai_training.hyperparameters import HyperParameters, parse
 from fastai_training.data.labels import DataError, Examples, find_examples
-from fastai_training.metrics import final_line
-from fastai_training.data.verification import leave_out_unreadable
-from fastai_training.world import Processes
-from fastai_training.quoting import csv_text, shown
-from fastai_training.diagnosis.disk_space import keep
 from fastai_training.data.split import stratified_split
-from fastai_training.fitting.stop_signal import Stop
+from fastai_training.data.verification import leave_out_unreadable
+from fastai_training.diagnosis.disk_space import keep
+from fastai_training.diagnosis.failure_reason import error_reason
 from fastai_training.diagnosis.volumes import VolumeError, obstacle, of_job
+from fastai_training.fitting.malloc import give_back, keep_freed_memory
+from fastai_training.fitting.stop_signal import Stop
+from fastai_training.hyperparameters import HyperParameters, parse
+from fastai_training.metrics import final_line
+from fastai_training.quoting import csv_text, shown
+from fastai_training.world import Processes
 
 TRAINING, VALIDATION, WEIGHTS = "training", "validation", "weights"
 #: Other names that users give the training channel.

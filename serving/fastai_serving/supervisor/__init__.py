@@ -1,1 +1,1 @@
-"""PID 1 of a serving container: checks the model folder, starts multi-model-server, looks after it. Never imports torch."""
+"""PID 1 of a serving container: it checks the model folder and runs multi-model-server. Never imports torch."""

@@ -21,10 +21,10 @@ from fastai_container.model_folder import files_to_run, load_model, read_model, 
 from fastai_container.paths import MLPaths
 from fastai_container.resources import memory_limit_bytes
 from fastai_serving import logs
-from fastai_serving.user_code import scripts
+from fastai_serving.environment import SEAL_ENV, Settings, WorkerSettings, check_memory, unused
 from fastai_serving.supervisor import mms_server
 from fastai_serving.supervisor.decoy import Decoy
-from fastai_serving.environment import SEAL_ENV, Settings, WorkerSettings, check_memory, unused
+from fastai_serving.user_code import scripts
 from fastai_serving.user_code.torch_models import runs_torchscript
 
 logger = logging.getLogger("supervisor")

@@ -18,7 +18,6 @@ from pathlib import Path
 from sagemaker_inference import parameters
 
 from fastai_container.errors import UserError
-from fastai_serving.user_code.scripts import PACKAGES_ENV, SCRIPT_ENV
 from fastai_serving.environment import (
     MAX_PIXELS_ENV,
     MB,
@@ -31,6 +30,7 @@ from fastai_serving.environment import (
     held_mb,
     not_used,
 )
+from fastai_serving.user_code.scripts import PACKAGES_ENV, SCRIPT_ENV
 
 logger = logging.getLogger("supervisor")
 

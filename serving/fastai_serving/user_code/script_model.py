@@ -12,7 +12,7 @@ from PIL import Image
 from fastai_container.errors import ModelFolderError
 from fastai_container.model_folder import MANIFEST, read_model
 from fastai_container.pictures import center_square
-from fastai_serving.user_code import torch_models
+from fastai_serving.environment import WorkerSettings
 from fastai_serving.responses import (
     CSV,
     JSON,
@@ -24,13 +24,13 @@ from fastai_serving.responses import (
     encode,
     media_type,
 )
-from fastai_serving.worker.builtin_model import Builtin, Picture, Predictor, load_predictor, read_picture
+from fastai_serving.user_code import torch_models
 from fastai_serving.user_code.decoders import ARRAY_TYPES, NPY, TEXT_TYPES, body_for_script, decode
 from fastai_serving.user_code.hints import explained
 from fastai_serving.user_code.hooks import Hook, Hooks, ScriptError
-from fastai_serving.worker.request import Request, log_failure
 from fastai_serving.user_code.script_responses import answer_from_body, answer_from_prediction, error_of_script
-from fastai_serving.environment import WorkerSettings
+from fastai_serving.worker.builtin_model import Builtin, Picture, Predictor, load_predictor, read_picture
+from fastai_serving.worker.request import Request, log_failure
 
 
 class ScriptModel:

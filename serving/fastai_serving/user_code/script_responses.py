@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from fastai_serving.media_types import items, media_type, quality
 from fastai_serving.responses import CSV, JSON, JSON_LINES, MAX_MESSAGE, Answer, RequestError
 from fastai_serving.user_code.decoders import NPY
 from fastai_serving.user_code.hints import hint
 from fastai_serving.user_code.hooks import collected
-from fastai_serving.media_types import items, media_type, quality
 
 TEXT, BYTES = "text/plain; charset=utf-8", "application/octet-stream"
 #: The order in which a wildcard takes them; the second names are only asked for.

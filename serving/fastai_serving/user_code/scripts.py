@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from sagemaker_inference import parameters
 
 from fastai_container.errors import UserError, unreadable
-from fastai_serving.user_code import code_archive, packages
 from fastai_serving.environment import CREDENTIALS_ENV
+from fastai_serving.user_code import code_archive, packages
 
 DEFAULT_PROGRAM = "inference.py"
 SUBMIT_DIRECTORY_ENV = "SAGEMAKER_SUBMIT_DIRECTORY"

@@ -10,6 +10,7 @@ from PIL import Image
 
 from fastai_container.model_folder import Model, read_model
 from fastai_container.pictures import PictureError, center_square, open_picture
+from fastai_serving.environment import WorkerSettings
 from fastai_serving.responses import (
     PNG,
     Answer,
@@ -20,11 +21,10 @@ from fastai_serving.responses import (
     prediction,
     top_k,
 )
+from fastai_serving.worker.backends import Runtime, check_output, load_runtime
 from fastai_serving.worker.heat_map import HEIGHT, draw, fit, heat_map
 from fastai_serving.worker.not_a_picture import seems
 from fastai_serving.worker.request import Request
-from fastai_serving.worker.backends import Runtime, check_output, load_runtime
-from fastai_serving.environment import WorkerSettings
 
 
 @dataclass

@@ -16,13 +16,13 @@ from typing import Any
 
 from fastai_container.errors import UserError, unreadable
 from fastai_serving import logs
-from fastai_serving.user_code import packages, scripts
-from fastai_serving.responses import INTERNAL, MAX_MESSAGE, Answer, error_answer
-from fastai_serving.user_code.hooks import load_hooks
-from fastai_serving.worker.malloc_trim import Trimmer
-from fastai_serving.user_code.scripts import PACKAGES_ENV, SCRIPT_ENV
-from fastai_serving.worker.service import Request, Service
 from fastai_serving.environment import STATE_ENV, WorkerSettings, log_level
+from fastai_serving.responses import INTERNAL, MAX_MESSAGE, Answer, error_answer
+from fastai_serving.user_code import packages, scripts
+from fastai_serving.user_code.hooks import load_hooks
+from fastai_serving.user_code.scripts import PACKAGES_ENV, SCRIPT_ENV
+from fastai_serving.worker.malloc_trim import Trimmer
+from fastai_serving.worker.service import Request, Service
 from fastai_serving.worker.wire import phrase, sendable
 
 logger = logging.getLogger(__name__)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastai_serving.responses import INTERNAL, Answer, RequestError, error_answer
-from fastai_serving.worker.builtin_model import Builtin, Picture, load_predictor
-from fastai_serving.user_code.hooks import Hooks
-from fastai_serving.worker.request import CUSTOM_ATTRIBUTES, REQUEST_ID, Request, log_failure
-from fastai_serving.user_code.script_model import ScriptModel
 from fastai_serving.environment import WorkerSettings
+from fastai_serving.responses import INTERNAL, Answer, RequestError, error_answer
+from fastai_serving.user_code.hooks import Hooks
+from fastai_serving.user_code.script_model import ScriptModel
 from fastai_serving.user_code.torch_models import runs_torchscript
+from fastai_serving.worker.builtin_model import Builtin, Picture, load_predictor
+from fastai_serving.worker.request import CUSTOM_ATTRIBUTES, REQUEST_ID, Request, log_failure
 
 __all__ = ["CUSTOM_ATTRIBUTES", "REQUEST_ID", "Request", "Service"]
 

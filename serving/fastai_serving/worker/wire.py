@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from http import HTTPStatus
 
-from fastai_serving.responses import INTERNAL, JSON, Answer, RequestError, echo, error_answer
 from fastai_serving.media_types import content_type_for, printable
+from fastai_serving.responses import INTERNAL, JSON, Answer, RequestError, echo, error_answer
 
 #: Characters of a content type, and of any other header: more is no use to a client, which may refuse it.
 MAX_HEADER = 1000

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from fastai_sagemaker import entrypoint
 from fastai_container.errors import UserError
 from fastai_container.paths import FAILURE_REASON_LENGTH, MLPaths
+from fastai_sagemaker import entrypoint
 
 
 def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,6 @@ import re
 import pytest
 
 from fastai_container.errors import UserError
-from fastai_serving.supervisor import mms_server
 from fastai_serving.environment import (
     MB,
     SettingError,
@@ -19,6 +18,7 @@ from fastai_serving.environment import (
     log_level,
     unused,
 )
+from fastai_serving.supervisor import mms_server
 from tests.conftest import ROOT
 
 

@@ -12,9 +12,9 @@ from openvino import opset13 as ops
 
 from fastai_container.errors import ModelFolderError
 from fastai_container.model_folder import PROGRAM, PROGRAM_WEIGHTS, TORCH_PROGRAM, Model, read_model, seal, writing
+from fastai_serving.environment import JSON, SEAL_ENV, WorkerSettings
 from fastai_serving.worker.backends import load_runtime
 from fastai_serving.worker.service import Request, Service
-from fastai_serving.environment import JSON, SEAL_ENV, WorkerSettings
 
 SIZE = 8
 VOCAB = ["red", "green", "blue"]

@@ -15,8 +15,8 @@ from typing import Any
 from fastai_container.errors import UserError
 from fastai_container.model_folder import vocabulary_fault
 from fastai_container.pictures import SUFFIXES
-from fastai_training.quoting import shown
 from fastai_training.data.picture_files import read_tree
+from fastai_training.quoting import shown
 
 #: Pets-style names: everything before the last underscore and number, as in the seed's ``([^/]+)_\d+.jpg``.
 NAME_PATTERN = re.compile(r"^(?P<label>.+)_\d+$")

@@ -26,11 +26,11 @@ from PIL import Image
 
 from fastai_container.pictures import PictureError, center_square, open_picture
 from fastai_container.resources import cpu_count, shared_memory_free_bytes
+from fastai_training.data.labels import DataError, Example
 from fastai_training.data.picture_cache import PictureCache, cache_bytes
 from fastai_training.hyperparameters import HyperParameters
-from fastai_training.data.labels import DataError, Example
-from fastai_training.world import Processes
 from fastai_training.seeding import seed_everything
+from fastai_training.world import Processes
 
 #: torch's loader keeps this many batches ready for each worker.
 PREFETCH = 2

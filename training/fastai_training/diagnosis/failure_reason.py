@@ -13,8 +13,8 @@ from pathlib import Path
 from fastai_container.paths import FAILURE_REASON_LENGTH
 from fastai_container.resources import memory_limit_bytes
 from fastai_training.diagnosis import hints, volumes
-from fastai_training.world import Processes
 from fastai_training.diagnosis.tracebacks import clip, is_lost_peer, without_frames
+from fastai_training.world import Processes
 
 #: How a full disk (or a quota) is told: by the system's own words, whoever passes them on, ...
 _DISK_FULL = re.compile(

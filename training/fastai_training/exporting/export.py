@@ -41,10 +41,10 @@ from fastai_container.model_folder import (
     writing,
 )
 from fastai_training.data.labels import Example
-from fastai_training.fitting.models import Program
-from fastai_training.exporting.quantization import measure
 from fastai_training.diagnosis.disk_space import MODEL_TIMES_WEIGHTS, naming_full
+from fastai_training.exporting.quantization import measure
 from fastai_training.exporting.servable import checked
+from fastai_training.fitting.models import Program
 
 _PACKAGES = ("fastai", "torch", "torchvision", "timm", "openvino", "nncf", "pillow", "numpy")
 

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 
 from fastai_container.errors import UserError
-from fastai_training.hyperparameters import HyperParameters
 from fastai_training.data.labels import Example
 from fastai_training.diagnosis.disk_space import naming_full
 from fastai_training.fitting.pretrained_weights import reason
+from fastai_training.hyperparameters import HyperParameters
 
 MAGIC = b"fastai-sagemaker-checkpoint-1"
 NAME = re.compile(r"^checkpoint-\d{8}\.pt$")

@@ -20,6 +20,9 @@ from fastai.vision.all import (
 
 from fastai_container.errors import UserError
 from fastai_container.resources import cpu_count
+from fastai_training.data.labels import DataError, Example
+from fastai_training.data.loaders import build_loaders, worker_count
+from fastai_training.diagnosis.disk_space import MODEL_TIMES_WEIGHTS, PROGRAMS_TIMES_WEIGHTS, check_room
 from fastai_training.fitting.callbacks import CpuBFloat16, FrozenStatistics, Progress, StopAtNan, quiet
 from fastai_training.fitting.checkpoints import (
     CheckpointError,
@@ -30,15 +33,12 @@ from fastai_training.fitting.checkpoints import (
     run_identity,
 )
 from fastai_training.fitting.ddp import DataParallel, weights_digest
-from fastai_training.hyperparameters import HyperParameterError, HyperParameters
-from fastai_training.data.labels import DataError, Example
-from fastai_training.data.loaders import build_loaders, worker_count
-from fastai_training.fitting.models import Classifier, build_classifier
-from fastai_training.world import Processes
 from fastai_training.fitting.feature_replay import HeadReplay
+from fastai_training.fitting.models import Classifier, build_classifier
 from fastai_training.fitting.resumable_loop import Checkpointer, ResumableLearner, restore_optimizer
-from fastai_training.diagnosis.disk_space import MODEL_TIMES_WEIGHTS, PROGRAMS_TIMES_WEIGHTS, check_room
 from fastai_training.fitting.stop_signal import Stop
+from fastai_training.hyperparameters import HyperParameterError, HyperParameters
+from fastai_training.world import Processes
 
 
 @dataclass(frozen=True)

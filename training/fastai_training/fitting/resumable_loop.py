@@ -19,9 +19,9 @@ from fastcore.foundation import L
 
 from fastai_training.fitting.checkpoints import write_checkpoint
 from fastai_training.fitting.ddp import unwrapped
-from fastai_training.world import Processes
-from fastai_training.seeding import seed_everything
 from fastai_training.fitting.stop_signal import Stop
+from fastai_training.seeding import seed_everything
+from fastai_training.world import Processes
 
 
 @dataclass(frozen=True)

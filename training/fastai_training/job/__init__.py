@@ -1,1 +1,1 @@
-"""What surrounds a training job: the container's PID 1, hosts, the user's script, logs, outputs. Never imports torch."""
+"""What surrounds a training job: PID 1, hosts, the user's script, logs, outputs. Never imports torch."""

@@ -1,7 +1,7 @@
 """Copy /opt/ml/output/intermediate to S3 while a job runs, as sagemaker-training does.
 
-A process of its own (``python -m fastai_training.job.intermediate_output``), so that PID 1 needs no boto3. It prints ``ready``
-once it watches the folder, and ends by itself after one of the files success and failure is there.
+A process of its own (``python -m fastai_training.job.intermediate_output``), so that PID 1 needs no boto3. It prints
+``ready`` once it watches the folder, and ends by itself after one of the files success and failure is there.
 """
 
 from __future__ import annotations

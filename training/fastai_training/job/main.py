@@ -15,16 +15,17 @@ from typing import Any
 from fastai_container.errors import UserError, printable
 from fastai_container.json_file import read_object
 from fastai_container.paths import MLPaths
-from fastai_training.diagnosis import failure_reason as failure, tracebacks, volumes
-from fastai_training.job import intermediate_output, stray_models
-from fastai_training.job.hosts import Cluster, gpu_count
+from fastai_training.diagnosis import failure_reason as failure
+from fastai_training.diagnosis import tracebacks, volumes
 from fastai_training.diagnosis.hints import hint
-from fastai_training.job.secret_masking import Mask
-from fastai_training.job.oom_kills import OomCount
-from fastai_training.job.log_tail import Tail
-from fastai_training.job.host_failures import PeerFailure, Peers, shared_key
-from fastai_training.job.user_script import decoded, find_unnamed_code, program_of
+from fastai_training.job import intermediate_output, stray_models
 from fastai_training.job.child_process import Outcome, Supervisor
+from fastai_training.job.host_failures import PeerFailure, Peers, shared_key
+from fastai_training.job.hosts import Cluster, gpu_count
+from fastai_training.job.log_tail import Tail
+from fastai_training.job.oom_kills import OomCount
+from fastai_training.job.secret_masking import Mask
+from fastai_training.job.user_script import decoded, find_unnamed_code, program_of
 
 #: A process that lost its peers fails at once; why they were lost is known a little later (torchrun gives the other
 #: processes of its host 30 seconds to end).

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from fastai_container.pictures import PictureError, center_square, open_picture
+from fastai_training.data.labels import Example
+from fastai_training.diagnosis.disk_space import keep
+from fastai_training.quoting import csv_text, utf8
 from fastai_training.reporting import charts
 from fastai_training.reporting.evaluation import Evaluation, Mistake, evaluate
-from fastai_training.data.labels import Example
-from fastai_training.quoting import csv_text, utf8
-from fastai_training.diagnosis.disk_space import keep
 
 #: Mistakes shown as pictures, and left-out files listed in the page (all are in skipped.csv).
 MOST_MISTAKES, MOST_SKIPPED = 24, 100

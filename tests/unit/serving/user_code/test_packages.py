@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fastai_container.errors import UserError
-from fastai_serving.user_code import code_archive, packages
 from fastai_serving.bounded_output import BoundedStream
+from fastai_serving.user_code import code_archive, packages
 from fastai_serving.user_code.code_archive import unpack
 
 

@@ -13,12 +13,12 @@ from PIL import Image
 
 from fastai_container.errors import UserError
 from fastai_container.model_folder import Model
-from fastai_serving.worker import builtin_model
-from fastai_serving.user_code import hooks, script_model
-from fastai_serving.responses import Answer
-from fastai_serving.user_code.hooks import load_hooks
-from fastai_serving.worker.service import Request, Service
 from fastai_serving.environment import WorkerSettings
+from fastai_serving.responses import Answer
+from fastai_serving.user_code import hooks, script_model
+from fastai_serving.user_code.hooks import load_hooks
+from fastai_serving.worker import builtin_model
+from fastai_serving.worker.service import Request, Service
 
 SIZE = 8
 _names = itertools.count()

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from fastai_container.model_folder import Model
+from fastai_serving.environment import WorkerSettings
 from fastai_serving.worker import builtin_model
 from fastai_serving.worker.heat_map import STEPS, draw, fit, heat_map
 from fastai_serving.worker.service import Request, Service
-from fastai_serving.environment import WorkerSettings
 
 SIZE = 32
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from mms.context import Context, RequestProcessor
 from mms.protocol.otf_message_handler import create_predict_response
 
-from fastai_serving.worker import handler
+from fastai_serving.environment import WorkerSettings
+from fastai_serving.media_types import content_type_for, items, media_type
 from fastai_serving.responses import INTERNAL, JSON, Answer, error_answer
 from fastai_serving.user_code.hooks import Hook, Hooks
-from fastai_serving.media_types import content_type_for, items, media_type
 from fastai_serving.user_code.script_responses import error_of_script
+from fastai_serving.worker import handler
 from fastai_serving.worker.service import CUSTOM_ATTRIBUTES, REQUEST_ID, Service
-from fastai_serving.environment import WorkerSettings
 from fastai_serving.worker.wire import MAX_HEADER, phrase, sendable
 
 SETTINGS = WorkerSettings(1, JSON, 10_000, 4, max_answer_bytes=1_000_000)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastai_training.diagnosis import failure_reason as failure, tracebacks
+from fastai_training.diagnosis import failure_reason as failure
+from fastai_training.diagnosis import tracebacks
 
 CODE = Path("/opt/ml/code")
 CHAINED = """\

@@ -32,10 +32,10 @@ from fastai.vision.all import (  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from fastai_container.model_folder import Model, load_model  # noqa: E402
-from fastai_training.exporting.export import write_model_folder  # noqa: E402
 from fastai_training.data.labels import Example  # noqa: E402
-from fastai_training.fitting.models import IMAGENET_STATS  # noqa: E402
+from fastai_training.exporting.export import write_model_folder  # noqa: E402
 from fastai_training.exporting.servable import ExportError, check_learner  # noqa: E402
+from fastai_training.fitting.models import IMAGENET_STATS  # noqa: E402
 
 SIZE = 32
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}

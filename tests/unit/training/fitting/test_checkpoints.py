@@ -7,6 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from fastai_training.data.labels import Example  # noqa: E402
+from fastai_training.diagnosis.volumes import VolumeError  # noqa: E402
 from fastai_training.fitting.checkpoints import (  # noqa: E402
     CheckpointError,
     check_identity,
@@ -19,8 +21,6 @@ from fastai_training.fitting.checkpoints import (  # noqa: E402
     write_checkpoint,
 )
 from fastai_training.hyperparameters import HyperParameters  # noqa: E402
-from fastai_training.data.labels import Example  # noqa: E402
-from fastai_training.diagnosis.volumes import VolumeError  # noqa: E402
 
 
 def state(number: int) -> dict:

@@ -6,13 +6,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from fastai_training.fitting.checkpoints import CheckpointError, list_checkpoints  # noqa: E402
-from fastai_training.hyperparameters import HyperParameterError, HyperParameters  # noqa: E402
 from fastai_training.data.labels import find_examples  # noqa: E402
-from fastai_training.fitting.fit import choose_precision, fit  # noqa: E402
-from fastai_training.world import Processes  # noqa: E402
 from fastai_training.data.split import stratified_split  # noqa: E402
+from fastai_training.fitting.checkpoints import CheckpointError, list_checkpoints  # noqa: E402
+from fastai_training.fitting.fit import choose_precision, fit  # noqa: E402
 from fastai_training.fitting.stop_signal import Stop  # noqa: E402
+from fastai_training.hyperparameters import HyperParameterError, HyperParameters  # noqa: E402
+from fastai_training.world import Processes  # noqa: E402
 from tests.unit.training_data import ARCH, write_pictures, write_weights  # noqa: E402
 
 
@@ -107,7 +107,9 @@ def test_checkpoints_are_written_every_so_many_seconds(data, tmp_path, monkeypat
     clock = iter(range(0, 10**6, 5))
     monkeypatch.setattr(Checkpointer, "_now", lambda _self: next(clock))
     written = []
-    monkeypatch.setattr("fastai_training.fitting.resumable_loop.write_checkpoint", lambda _f, number, _s: written.append(number))
+    monkeypatch.setattr(
+        "fastai_training.fitting.resumable_loop.write_checkpoint", lambda _f, number, _s: written.append(number)
+    )
     run(data, tmp_path, checkpoint_seconds=10, epochs=1, freeze_epochs=0)
     assert len(written) >= 3
     written.clear()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fastai_training.job.hosts import Cluster
 from fastai_training.job.host_failures import PeerFailure, Peers, shared_key
+from fastai_training.job.hosts import Cluster
 from tests.waiting import PATIENCE, until
 
 #: All of them loopback addresses: hosts of one machine.

@@ -15,9 +15,9 @@ from PIL import Image
 
 pytest.importorskip("matplotlib")
 
+from fastai_training.data.labels import Example
 from fastai_training.reporting import charts
 from fastai_training.reporting.evaluation import evaluate
-from fastai_training.data.labels import Example
 from fastai_training.reporting.report import Run, write_report
 from tests.unit.training_data import COLOURS, write_picture
 
