@@ -12,7 +12,7 @@ from torch import nn  # noqa: E402
 from fastai_training.fitting import feature_replay as replay  # noqa: E402
 from fastai_training.fitting.checkpoints import list_checkpoints, read_checkpoint  # noqa: E402
 from fastai_training.fitting.feature_replay import HeadReplay, trained_part  # noqa: E402
-from tests.unit.test_training_learning import data, equal, run  # noqa: E402, F401 - data is a fixture
+from tests.unit.training.fitting.test_fit import data, equal, run  # noqa: E402, F401 - data is a fixture
 
 
 def test_the_trained_part_begins_after_the_pooling():
