@@ -68,14 +68,14 @@ def threads():
 
 pictures = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
 runtime = CpuRuntime(Path(sys.argv[1]), 1, cores=2)
-expected = backends.predict(pictures)
+expected = runtime.predict(pictures)
 if os.fork():
     os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
 assert threads() == 1
 for busy, most in ((2, 1), (1, 2), (2, 2), (1, 2), (2, 2)):
-    backends.share(busy)
+    runtime.share(busy)
     for _ in range(50):
-        np.testing.assert_allclose(backends.predict(pictures), expected, atol=1e-6)
+        np.testing.assert_allclose(runtime.predict(pictures), expected, atol=1e-6)
     assert threads() == most, (busy, threads())
     time.sleep(0.2)
     begin = time.process_time()
