@@ -12,8 +12,8 @@ from tests.conftest import ROOT
 
 def documents() -> Iterator[Path]:
     yield from ROOT.glob("*.md")
-    for room in ("docs", "docker", "examples", "serving", "training", "container", "benchmarks"):
-        yield from (ROOT / room).rglob("*.md")
+    for folder in ("docs", "docker", "examples", "serving", "training", "container", "benchmarks"):
+        yield from (ROOT / folder).rglob("*.md")
 
 
 def test_readme_has_the_hyperparameters_as_they_are():
@@ -28,6 +28,18 @@ def test_links_lead_somewhere(document: str):
     for target in re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (path.parent / target).exists(), f"{document} links to {target}, which isn't there"
+
+
+def test_where_to_change_what_names_files_that_are_there():
+    """And at most four for each change: more would mean that a fact has several owners."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [row.split("|") for row in text.splitlines() if row.startswith("| a") or row.startswith("| the")]
+    assert len(rows) == 10
+    for _, change, files, _ in rows:
+        named = [name for name in re.findall(r"`([^`]+)`", files) if "/" in name or name.endswith(".md")]
+        assert 2 <= len(named) <= 4, change
+        for name in named:
+            assert (ROOT / name).exists(), f"{change}: {name}"
 
 
 def test_figures_are_those_of_the_committed_results():
