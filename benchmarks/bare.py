@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.load import pictures_of
-from fastai_container.model_folder import Model, read_model
+from fastai_container.model_folder import ModelManifest, read_manifest
 from fastai_container.pictures import center_square, open_picture
 from fastai_serving.responses import encode, prediction
 from fastai_serving.worker.backends import Runtime, load_runtime
 
 
-def stages(model: Model, runtime: Runtime, bodies: list[tuple[str, bytes]], most: float) -> dict[str, float]:
+def stages(model: ModelManifest, runtime: Runtime, bodies: list[tuple[str, bytes]], most: float) -> dict[str, float]:
     """Median milliseconds of each part of a lone request, as serving's worker does them."""
     found: dict[str, list[float]] = {}
     end = time.perf_counter() + most
@@ -46,7 +46,7 @@ def stages(model: Model, runtime: Runtime, bodies: list[tuple[str, bytes]], most
 
 def main(folder: Path, made: Path) -> None:
     facts = json.loads((made / "facts.json").read_text(encoding="utf-8"))
-    model = read_model(folder)
+    model = read_manifest(folder)
     runtime = load_runtime(folder, model, 1, None, len(os.sched_getaffinity(0)))
     bodies: dict[str, list[tuple[str, bytes]]] = {
         size: [(picture.name, picture.body) for picture in pictures_of(made, size, facts["expected"])]

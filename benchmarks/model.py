@@ -25,7 +25,7 @@ from torch import nn
 
 from benchmarks.common import MODEL, pets_folder
 from benchmarks.load import SURE
-from fastai_container.model_folder import Model
+from fastai_container.model_folder import ModelManifest
 from fastai_container.pictures import PictureError, center_square, model_input, open_picture
 from fastai_training.data.labels import Example
 from fastai_training.exporting.export import versions, write_model_folder
@@ -131,7 +131,7 @@ def ensure() -> dict[str, Any]:
         rows = torch.cat([network(batch) for batch in _batches(pixels, stats)]).softmax(1)
     right = (rows.argmax(1) == labels) & (rows.max(1).values > SURE)
     sure = [item for item, good in zip(items, right.tolist(), strict=True) if good]
-    details = Model("resnet34", vocab, SIZE, list(stats[0]), list(stats[1]), versions=versions())
+    details = ModelManifest("resnet34", vocab, SIZE, list(stats[0]), list(stats[1]), versions=versions())
     programs = {}
     for precision in PRECISIONS:
         written = write_model_folder(MODEL / precision, network, details, items, items, precision)

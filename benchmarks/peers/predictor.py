@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fastai_container.model_folder import read_model
+from fastai_container.model_folder import read_manifest
 
 MODELS = Path(os.environ["PEER_MODELS"])
 RUNTIME = os.environ.get("PEER_RUNTIME", "torch")
@@ -60,7 +60,7 @@ class EagerPredictor:
         torch.set_num_threads(1)
         self.torch = torch
         folder = MODELS / "bf16"  # the weights are fp32 in either folder
-        self.model = read_model(folder)
+        self.model = read_manifest(folder)
         self.network = make(folder, len(self.model.vocab))
         self.mean, self.std = (torch.tensor(values).view(3, 1, 1) for values in (self.model.mean, self.model.std))
 
@@ -86,7 +86,7 @@ class ProgramPredictor:
         from fastai_serving.worker.backends import load_runtime
 
         folder = MODELS / precision
-        self.model = read_model(folder)
+        self.model = read_manifest(folder)
         self.runtime = load_runtime(folder, self.model, 1, None)
         # a request object is one thread's at a time, and uvicorn's peer has a pool of threads
         self.lock = threading.Lock()

@@ -1,4 +1,16 @@
-"""Errors that are the user's to mend: their text is shown as it is, without a traceback."""
+"""Errors the user can fix. Only the message is shown, never a traceback.
+
+::
+
+    UserError                 what was wrong, and what to do
+    ├── ModelFolderError      a model folder that is missing, half-written, damaged or of another version
+    ├── ExportError           a learner that can't be written as a model folder
+    └── TrainingNeededError   a call that needs fastai and torch, which this environment lacks
+    ValueError
+    └── PictureError          a picture that can't be used; ``code`` says why
+
+Modules add kinds of their own, such as ``HyperParameterError``, where something is done about that kind alone.
+"""
 
 import os
 import unicodedata
@@ -6,11 +18,19 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """Something the user can mend; the message says what was wrong and what to do."""
+    """An error the user can fix; the message says what was wrong and what to do."""
 
 
 class ModelFolderError(UserError):
     """A model folder that is missing, half-written, damaged or of another version."""
+
+
+class ExportError(UserError):
+    """A learner that can't be written as a model folder."""
+
+
+class TrainingNeededError(UserError):
+    """A call that needs fastai and torch, where they are not installed, as in the serving image."""
 
 
 def unreadable(path: Path | str) -> str:

@@ -57,7 +57,7 @@ MAX_MANIFEST = 64 << 20
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelManifest:
     """What ``model.json`` says.
 
     ``image_size`` is the side in pixels of the square the model takes; ``mean`` and ``std`` are per channel (RGB) on a
@@ -95,7 +95,7 @@ def _describe(folder: Path) -> str:
     return f"it holds {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}" if names else "it is empty"
 
 
-def read_model(folder: Path) -> Model:
+def read_manifest(folder: Path) -> ModelManifest:
     """What the model folder's ``model.json`` says, without looking at the other files.
 
     Raises ModelFolderError when there is no finished model of this version in ``folder``, when ``model.json`` asks for
@@ -119,7 +119,7 @@ def read_model(folder: Path) -> Model:
             f"the model in {folder} has format version {_shown(version)}, this image reads up to {FORMAT_VERSION}; "
             "serve it with an image at least as new as the one that trained it"
         )
-    unknown = sorted(set(content) - set(Model.__dataclass_fields__))
+    unknown = sorted(set(content) - set(ModelManifest.__dataclass_fields__))
     if unknown:
         # Left alone, it might change what the answers mean: a later version would have a number of its own.
         raise ModelFolderError(
@@ -127,7 +127,7 @@ def read_model(folder: Path) -> Model:
             "the model with the image that knows it"
         )
     try:
-        model = Model(**content)
+        model = ModelManifest(**content)
     except TypeError as error:
         raise ModelFolderError(f"{manifest} is incomplete ({error}); train or copy the model again") from None
     _check_values(model, manifest)
@@ -247,7 +247,7 @@ def _only(known: str, value: Any) -> str | None:
     return None if value == known else f"is {_shown(value)}; this image knows {known!r} alone"
 
 
-def _check_values(model: Model, manifest: Path) -> None:
+def _check_values(model: ModelManifest, manifest: Path) -> None:
     """Raises ModelFolderError for the first field that can't be right, or that asks for what isn't done here."""
     faults: dict[str, str | None] = {
         "arch": None if isinstance(model.arch, str) else "must be a text",
@@ -274,7 +274,7 @@ def files_to_run(gpu: bool) -> tuple[str, ...]:
     return (TORCH_PROGRAM,) if gpu else (PROGRAM, PROGRAM_WEIGHTS)
 
 
-def verify_files(folder: Path, model: Model, names: Iterable[str] | None = None) -> None:
+def verify_files(folder: Path, model: ModelManifest, names: Iterable[str] | None = None) -> None:
     """Check that every file of ``names`` (default: all that ``model`` names) is there, of the right size and SHA-256.
 
     Raises ModelFolderError, also for one that ``model`` doesn't name: it can't be verified.
@@ -307,7 +307,7 @@ def _verify(folder: Path, path: Path, name: str, facts: dict[str, Any] | None) -
         raise ModelFolderError(f"{path} is not the file that training wrote (its SHA-256 differs); copy it again")
 
 
-def seal(folder: Path, model: Model) -> str:
+def seal(folder: Path, model: ModelManifest) -> str:
     """A text that changes when a file of ``model`` is written or replaced, from what the file system says of them.
 
     What was verified once need not be read again by a process that finds the same seal.
@@ -323,9 +323,9 @@ def seal(folder: Path, model: Model) -> str:
     return digest.hexdigest()
 
 
-def load_model(folder: Path, needed: Iterable[str] = ()) -> Model:
+def load_verified(folder: Path, needed: Iterable[str] = ()) -> ModelManifest:
     """Read and verify the model folder, in which the files ``needed`` must be; raises ModelFolderError."""
-    model = read_model(folder)
+    model = read_manifest(folder)
     verify_files(folder, model, [*model.files, *(name for name in needed if name not in model.files)])
     return model
 
@@ -337,7 +337,7 @@ def remove_partial(folder: Path) -> None:
 
 
 @contextmanager
-def writing(folder: Path, model: Model) -> Iterator[Path]:
+def writing(folder: Path, model: ModelManifest) -> Iterator[Path]:
     """Write a model folder: yields an empty folder to put the files in; on leaving, they become ``folder``'s model.
 
     ``folder`` itself may be a mount point, so the files are moved into it one by one and ``model.json`` comes last; a

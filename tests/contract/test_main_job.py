@@ -9,7 +9,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from fastai_container.model_folder import load_model
+from fastai_container.model_folder import load_verified
 from tests.contract.conftest import TRAINING_IMAGE, Endpoint, Job
 from tests.waiting import PATIENCE
 
@@ -34,7 +34,7 @@ def held_out(job: Job) -> list[dict[str, str]]:
 
 
 def test_training_without_network_reaches_the_error_asked_for(pets_job: Job):
-    model = load_model(pets_job.model)
+    model = load_verified(pets_job.model)
     assert len(model.vocab) == 37
     assert model.metrics["error_rate"] < 0.30
     assert pets_job.failure is None
@@ -50,7 +50,7 @@ def test_log_has_a_line_for_each_epoch(pets_job: Job):
 def test_the_error_in_model_json_is_that_of_the_held_out_pictures(pets_job: Job):
     rows = held_out(pets_job)
     wrong = sum(row["label"] != row["predicted"] for row in rows) / len(rows)
-    assert load_model(pets_job.model).metrics["error_rate"] == pytest.approx(wrong, abs=1e-6)
+    assert load_verified(pets_job.model).metrics["error_rate"] == pytest.approx(wrong, abs=1e-6)
 
 
 def test_a_jpeg_in_json_out(endpoint: Endpoint, pets: Path):
@@ -87,7 +87,7 @@ def test_endpoint_gives_the_class_of_learner_predict(
 def test_endpoint_reaches_the_error_that_training_measured(endpoint: Endpoint, pets_job: Job, pets: Path):
     rows = held_out(pets_job)
     wrong = sum(endpoint.invoke((pets / row["file"]).read_bytes()).json()["class"] != row["label"] for row in rows)
-    assert abs(wrong / len(rows) - load_model(pets_job.model).metrics["error_rate"]) <= 0.02
+    assert abs(wrong / len(rows) - load_verified(pets_job.model).metrics["error_rate"]) <= 0.02
 
 
 def test_the_picture_that_is_really_a_gif_is_served_and_was_trained_on(endpoint: Endpoint, pets_job: Job, pets: Path):

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastai.vision.all import load_learner
-from fastai_container.model_folder import load_model
+from fastai_container.model_folder import load_verified
 from fastai_container.pictures import model_input
 from fastai_serving.worker.backends import CpuRuntime, TorchRuntime
 folder = Path("/opt/ml/model")
-model = load_model(folder)
+model = load_verified(folder)
 pictures = np.stack([model_input(Path("/pets", name), model.image_size) for name in sys.argv[1:]])
 learner = load_learner(folder / "export.pkl", cpu=True)
 with torch.no_grad():

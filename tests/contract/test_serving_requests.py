@@ -16,7 +16,7 @@ import pytest
 import requests
 from PIL import Image
 
-from fastai_container.model_folder import load_model
+from fastai_container.model_folder import load_verified
 from tests.contract.conftest import SERVING_IMAGE, TRAINING_IMAGE, Endpoint, Job
 from tests.contract.serving import direct, exit_code, last_line, processes
 from tests.waiting import PATIENCE
@@ -310,7 +310,7 @@ NAMES = [
 
 
 def test_classes_of_every_script(start_endpoint, model: Path, pets: Path):
-    breeds = load_model(model).vocab
+    breeds = load_verified(model).vocab
     names = [NAMES[index] if index < len(NAMES) else f"class {index}" for index in range(len(breeds))]
     rewrite(model, vocab=names)
     endpoint = start_endpoint(model)

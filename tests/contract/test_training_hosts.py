@@ -13,7 +13,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from fastai_container.model_folder import load_model
+from fastai_container.model_folder import load_verified
 from tests.contract.conftest import Job, TrainingContainer, start_training
 from tests.contract.test_training_job import CODE, reason, wait_for_log, write_code
 from tests.waiting import PATIENCE
@@ -221,7 +221,7 @@ def test_two_hosts_train_the_built_in_program(
     for job in jobs:
         assert job.exit_code == 0, job.log
         assert job.failure is None
-    assert load_model(jobs[0].model).vocab == ["Abyssinian", "Bengal"]
+    assert load_verified(jobs[0].model).vocab == ["Abyssinian", "Bengal"]
     assert not list(jobs[1].model.iterdir())  # the first host alone writes
     assert "2 processes agree on the weights" in jobs[0].log
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from fastai_container.model_folder import load_model
+from fastai_container.model_folder import load_verified
 from fastai_training.metrics import definitions
 from tests.contract.conftest import Job, start_training
 from tests.contract.test_bad_input import TINY, failed, picture, two_classes
@@ -77,7 +77,7 @@ def test_a_full_output_costs_the_report_not_the_model(start):
     job = start("output/data", "40k").wait(600)
     assert job.exit_code == 0, job.log
     assert job.failure is None
-    load_model(job.model)
+    load_verified(job.model)
     assert re.search(r"^final error_rate=", job.log, re.MULTILINE)
     lost = re.findall(r"^warning: /opt/ml/output/data/(\S+) was not written: the disk is full: (\S+) ", job.log, re.M)
     assert "report.html" in dict(lost)
@@ -146,7 +146,7 @@ SEVERAL_LABELS = """
 import os
 from pathlib import Path
 from fastai.vision.all import *
-from fastai_container.model_folder import Model
+from fastai_container.model_folder import ModelManifest
 from fastai_training.exporting.export import write_model_folder
 from fastai_training.data.labels import Example
 from fastai_training.fitting.models import IMAGENET_STATS, build_classifier
@@ -161,7 +161,7 @@ network = build_classifier("resnet18", 3, pretrained=False, weights_channel=None
 learner = Learner(data, network.model, loss_func=BCEWithLogitsLossFlat(), metrics=accuracy_multi)
 with learner.no_bar():
     learner.fit_one_cycle(1)
-details = Model(network.arch, list(data.vocab), 32, *map(list, IMAGENET_STATS))
+details = ModelManifest(network.arch, list(data.vocab), 32, *map(list, IMAGENET_STATS))
 items = [Example(file, label[0]) for file, label in zip(files, names)]
 write_model_folder(Path(os.environ["SM_MODEL_DIR"]), learner.model, details, items[::2], items[1::2], precision="fp32")
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from fastai_container.model_folder import load_model
+from fastai_container.model_folder import load_verified
 from tests.conftest import ROOT
 from tests.contract.conftest import TRAINING_IMAGE, Endpoint, Job
 
@@ -54,7 +54,7 @@ def test_the_script_trains_without_network(pets_script_job: Job):
     assert pets_script_job.exit_code == 0, pets_script_job.log
     assert pets_script_job.failure is None
     assert (pets_script_job.folder / "output" / "success").exists()
-    model = load_model(pets_script_job.model)
+    model = load_verified(pets_script_job.model)
     assert sorted(model.vocab) == sorted(BREEDS)
     assert model.image_size == 96
     assert model.metrics["error_rate"] < 0.5, pets_script_job.log

@@ -1,6 +1,7 @@
 """The rules of docs/architecture.md about who may import whom, one test a rule.
 
-Imports are read from the sources by ``ast``, those inside of functions too; what only a type checker imports is left out.
+Imports are read from the sources by ``ast``, those inside of functions too; imports for type checkers
+alone are left out.
 """
 
 from __future__ import annotations

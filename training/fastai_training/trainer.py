@@ -15,7 +15,7 @@ from typing import Any
 
 from fastai_container.errors import UserError
 from fastai_container.json_file import read_object
-from fastai_container.model_folder import Model, remove_partial
+from fastai_container.model_folder import ModelManifest, remove_partial
 from fastai_container.paths import MLPaths
 from fastai_container.resources import cpu_count
 from fastai_training.data.labels import DataError, Examples, find_examples
@@ -155,7 +155,7 @@ def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
     give_back()
     if not processes.is_main:
         return
-    details = Model(
+    details = ModelManifest(
         arch=result.arch,
         vocab=data.vocab,
         image_size=parameters.image_size,

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from fastai_container.errors import UserError
-from fastai_container.model_folder import files_to_run, load_model, read_model, seal
+from fastai_container.model_folder import files_to_run, load_verified, read_manifest, seal
 from fastai_container.paths import MLPaths
 from fastai_container.resources import memory_limit_bytes
 from fastai_serving import logs
@@ -134,8 +134,8 @@ def _describe(settings: Settings, folder: Path, script: Path | None) -> tuple[st
         return f"the TorchScript program in {folder}", ""
     check_memory(memory_limit_bytes())
     WorkerSettings.from_environment().check_for_builtin()
-    sealed = seal(folder, read_model(folder))  # before they are verified: a later change must not be taken for that
-    model = load_model(folder, () if settings.gpus else files_to_run(gpu=False))
+    sealed = seal(folder, read_manifest(folder))  # before they are verified: a later change must not be taken for that
+    model = load_verified(folder, () if settings.gpus else files_to_run(gpu=False))
     return f"{model.arch} ({len(model.vocab)} classes) from {folder}", sealed
 
 

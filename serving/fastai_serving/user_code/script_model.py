@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from fastai_container.errors import ModelFolderError
-from fastai_container.model_folder import MANIFEST, read_model
+from fastai_container.model_folder import MANIFEST, read_manifest
 from fastai_container.pictures import center_square
 from fastai_serving.environment import WorkerSettings
 from fastai_serving.responses import (
@@ -74,7 +74,7 @@ class ScriptModel:
         self.side = model.model.image_size if self.builtin else None
         if not (self.builtin or self.is_learner or hooks.input_fn or hooks.transform_fn):
             with contextlib.suppress(ModelFolderError):  # none of ours: others call a file model.json too
-                self.side = read_model(self.folder).image_size
+                self.side = read_manifest(self.folder).image_size
         if hooks.predict_fn or hooks.transform_fn or self.builtin or self.is_learner:
             return
         if not callable(model):

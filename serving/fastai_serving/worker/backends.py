@@ -14,7 +14,7 @@ from fastai_container.model_folder import (
     PRECISION_HINTS,
     PROGRAM,
     TORCH_PROGRAM,
-    Model,
+    ModelManifest,
     files_to_run,
     seal,
     verify_files,
@@ -129,7 +129,7 @@ class TorchRuntime:
         """A GPU is its worker's own."""
 
 
-def load_runtime(folder: Path, model: Model, threads: int, gpu: int | None, cores: int = 1) -> Runtime:
+def load_runtime(folder: Path, model: ModelManifest, threads: int, gpu: int | None, cores: int = 1) -> Runtime:
     """The runtime for one worker with ``threads`` threads, on a machine of ``cores``; ``gpu`` is the device that
     multi-model-server gave it, or None.
 
@@ -153,7 +153,7 @@ def load_runtime(folder: Path, model: Model, threads: int, gpu: int | None, core
     return runtime
 
 
-def check_output(model: Model, probabilities: np.ndarray) -> None:
+def check_output(model: ModelManifest, probabilities: np.ndarray) -> None:
     """Raises ModelFolderError unless ``probabilities``, of the first pass, are numbers for each class of ``model``."""
     classes = len(model.vocab)
     if probabilities.ndim != 2 or probabilities.shape[1] != classes:

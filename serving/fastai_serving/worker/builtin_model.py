@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fastai_container.model_folder import Model, read_model
+from fastai_container.model_folder import ModelManifest, read_manifest
 from fastai_container.pictures import PictureError, center_square, open_picture
 from fastai_serving.environment import WorkerSettings
 from fastai_serving.responses import (
@@ -31,7 +31,7 @@ from fastai_serving.worker.request import Request
 class Predictor:
     """Our own model: what model_fn would return, and what a script's predict_fn is given."""
 
-    model: Model
+    model: ModelManifest
     runtime: Runtime
 
     def __call__(self, pictures: np.ndarray) -> np.ndarray:
@@ -60,7 +60,7 @@ def read_picture(request: Request, side: int | None, settings: WorkerSettings) -
 
 def load_predictor(folder: Path, settings: WorkerSettings, gpu: int | None) -> Predictor:
     """The model of ``folder``, ready for a client's first request. Raises ModelFolderError."""
-    model = read_model(folder)
+    model = read_manifest(folder)
     runtime = load_runtime(folder, model, settings.threads, gpu, settings.cores)
     # The first pass of a shape allocates for it; a client's request should not wait for that.
     for count in {1, settings.max_batch}:

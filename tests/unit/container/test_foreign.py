@@ -8,7 +8,7 @@ import pytest
 
 from fastai_container import foreign, old_fastai
 from fastai_container.errors import ModelFolderError
-from fastai_container.model_folder import read_model
+from fastai_container.model_folder import read_manifest
 
 
 class Evil:
@@ -52,7 +52,7 @@ def test_what_is_found_is_named_with_what_to_do(tmp_path: Path, names: list[str]
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(pickle.dumps(Evil(mark)))
     with pytest.raises(ModelFolderError, match=reason) as caught:
-        read_model(folder)
+        read_manifest(folder)
     assert "no model.json" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not mark.exists()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from fastai_container.errors import ModelFolderError, UserError
-from fastai_container.model_folder import FORMAT_VERSION, Model, load_model, read_model, seal, writing
+from fastai_container.model_folder import FORMAT_VERSION, ModelManifest, load_verified, read_manifest, seal, writing
 
-MODEL = Model(arch="resnet18", vocab=["cat", "dog"], image_size=64, mean=[0.5] * 3, std=[0.5] * 3)
+MODEL = ModelManifest(arch="resnet18", vocab=["cat", "dog"], image_size=64, mean=[0.5] * 3, std=[0.5] * 3)
 
 
 def write(folder: Path, content: bytes = b"weights") -> None:
@@ -25,7 +25,7 @@ def write(folder: Path, content: bytes = b"weights") -> None:
 
 def test_round_trip(tmp_path):
     write(tmp_path)
-    model = load_model(tmp_path)
+    model = load_verified(tmp_path)
     assert (model.arch, model.vocab, model.format_version) == ("resnet18", ["cat", "dog"], FORMAT_VERSION)
     assert set(model.files) == {"model.safetensors", "openvino/model.xml"}
     assert not list(tmp_path.glob(".partial-*"))
@@ -39,7 +39,7 @@ def test_another_user_can_read_it(tmp_path):
 def test_a_second_model_replaces_the_first(tmp_path):
     write(tmp_path, b"old")
     write(tmp_path, b"new")
-    load_model(tmp_path)
+    load_verified(tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == b"new"
 
 
@@ -60,7 +60,7 @@ def test_failing_midway_leaves_the_old_model(tmp_path):
 
     with pytest.raises(RuntimeError):
         fail_midway()
-    assert load_model(tmp_path).vocab == ["cat", "dog"]
+    assert load_verified(tmp_path).vocab == ["cat", "dog"]
     assert (tmp_path / "model.safetensors").read_bytes() == b"old"
 
 
@@ -83,37 +83,37 @@ def test_what_model_json_must_not_say(tmp_path, values, words):
     write(tmp_path)
     change(tmp_path, **values)
     with pytest.raises(ModelFolderError, match=words):
-        load_model(tmp_path)
+        load_verified(tmp_path)
 
 
 def test_no_json(tmp_path):
     write(tmp_path)
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(ModelFolderError, match="damaged"):
-        read_model(tmp_path)
+        read_manifest(tmp_path)
 
 
 def test_incomplete_json(tmp_path):
     (tmp_path / "model.json").write_text('{"format_version": 1}')
     with pytest.raises(ModelFolderError, match="incomplete"):
-        read_model(tmp_path)
+        read_manifest(tmp_path)
 
 
 def test_missing_folder(tmp_path):
     with pytest.raises(ModelFolderError, match="no model folder"):
-        read_model(tmp_path / "none")
+        read_manifest(tmp_path / "none")
 
 
 def test_half_written(tmp_path):
     (tmp_path / ".partial-abc").mkdir()
     with pytest.raises(ModelFolderError, match="half-written"):
-        read_model(tmp_path)
+        read_manifest(tmp_path)
 
 
 def test_another_folder_says_what_it_holds(tmp_path):
     (tmp_path / "export.pkl").write_bytes(b"")
     with pytest.raises(ModelFolderError, match=r"it holds export\.pkl"):
-        read_model(tmp_path)
+        read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_damaged_files(tmp_path, damage, words):
     write(tmp_path)
     damage(tmp_path / "model.safetensors")
     with pytest.raises(ModelFolderError, match=words):
-        load_model(tmp_path)
+        load_verified(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_what_is_not_understood_is_refused_by_name_on_every_path(tmp_path, value
     write(tmp_path)
     change(tmp_path, **values)
     with pytest.raises(ModelFolderError, match=words) as caught:
-        read_model(tmp_path)
+        read_manifest(tmp_path)
     assert len(str(caught.value)) < 600 + len(str(tmp_path))
     assert "\n" not in str(caught.value)
 
@@ -176,7 +176,7 @@ def test_what_is_not_understood_is_refused_by_name_on_every_path(tmp_path, value
 def test_names_of_every_script_are_taken(tmp_path):
     write(tmp_path)
     change(tmp_path, vocab=["猫", "개", "قطة", "חתול", "แมว", "बिल्ली", "x" * 1000, "pug, fawn", "-", "🐈"])
-    assert len(load_model(tmp_path).vocab) == 10
+    assert len(load_verified(tmp_path).vocab) == 10
 
 
 def test_training_takes_no_size_that_serving_refuses():
@@ -204,7 +204,7 @@ def test_training_takes_no_size_that_serving_refuses():
 def test_documents_that_are_no_model(tmp_path, text, words):
     (tmp_path / "model.json").write_text(text, encoding="latin-1")
     with pytest.raises(ModelFolderError, match=words) as caught:
-        read_model(tmp_path)
+        read_manifest(tmp_path)
     assert len(str(caught.value)) < 500 + len(str(tmp_path))
 
 
@@ -212,14 +212,14 @@ def test_a_document_too_large_is_not_even_read(tmp_path):
     with (tmp_path / "model.json").open("wb") as file:
         file.truncate(100 << 20)
     with pytest.raises(ModelFolderError, match=r"104,857,600 bytes, more than any"):
-        read_model(tmp_path)
+        read_manifest(tmp_path)
 
 
 def test_a_byte_order_mark_is_read_over(tmp_path):
     write(tmp_path)
     content = (tmp_path / "model.json").read_bytes()
     (tmp_path / "model.json").write_bytes(b"\xef\xbb\xbf" + content)
-    assert load_model(tmp_path).vocab == ["cat", "dog"]
+    assert load_verified(tmp_path).vocab == ["cat", "dog"]
 
 
 #: Run as another user, who may not read everything: what reading the folder of its argument says.
@@ -227,11 +227,11 @@ READ = """
 import os, sys
 from pathlib import Path
 from fastai_container.errors import UserError
-from fastai_container.model_folder import load_model
-load_model(Path(sys.argv[2]))  # Python itself may lie where the other user can't import from
+from fastai_container.model_folder import load_verified
+load_verified(Path(sys.argv[2]))  # Python itself may lie where the other user can't import from
 os.setgid(10001); os.setuid(10001)
 try:
-    load_model(Path(sys.argv[1]))
+    load_verified(Path(sys.argv[1]))
 except UserError as error:
     print(error)
 """
@@ -260,22 +260,22 @@ def test_a_name_that_no_file_can_have(tmp_path):
     for name in ("x" * 300, "\ud800"):
         change(tmp_path, files={name: {"bytes": 1, "sha256": ""}})
         with pytest.raises(ModelFolderError, match="can't be read"):
-            load_model(tmp_path)
+            load_verified(tmp_path)
 
 
 def test_a_file_that_is_needed_but_not_listed_is_refused(tmp_path):
     write(tmp_path)
     (tmp_path / "openvino" / "model.bin").write_bytes(b"anybody's")
     with pytest.raises(ModelFolderError, match=r"doesn't list openvino/model\.bin"):
-        load_model(tmp_path, ("openvino/model.xml", "openvino/model.bin"))
+        load_verified(tmp_path, ("openvino/model.xml", "openvino/model.bin"))
     (tmp_path / "openvino" / "model.bin").unlink()
     with pytest.raises(ModelFolderError, match=r"openvino/model\.bin is missing"):
-        load_model(tmp_path, ("openvino/model.bin",))
+        load_verified(tmp_path, ("openvino/model.bin",))
 
 
 def test_a_seal_holds_until_a_file_changes(tmp_path):
     write(tmp_path)
-    model = load_model(tmp_path)
+    model = load_verified(tmp_path)
     before = seal(tmp_path, model)
     assert before
     assert seal(tmp_path, model) == before

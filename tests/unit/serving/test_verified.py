@@ -11,7 +11,15 @@ import pytest
 from openvino import opset13 as ops
 
 from fastai_container.errors import ModelFolderError
-from fastai_container.model_folder import PROGRAM, PROGRAM_WEIGHTS, TORCH_PROGRAM, Model, read_model, seal, writing
+from fastai_container.model_folder import (
+    PROGRAM,
+    PROGRAM_WEIGHTS,
+    TORCH_PROGRAM,
+    ModelManifest,
+    read_manifest,
+    seal,
+    writing,
+)
 from fastai_serving.environment import JSON, SEAL_ENV, WorkerSettings
 from fastai_serving.worker.backends import load_runtime
 from fastai_serving.worker.service import Request, Service
@@ -32,7 +40,7 @@ def write_program(path: Path, scale: float = 1.0) -> None:
 
 
 def write(folder: Path, vocab: list[str] = VOCAB, size: int = SIZE, scale: float = 1.0) -> Path:
-    details = Model("small", vocab, size, [0.5] * 3, [0.5] * 3)
+    details = ModelManifest("small", vocab, size, [0.5] * 3, [0.5] * 3)
     with writing(folder, details) as partial:
         (partial / PROGRAM).parent.mkdir()
         write_program(partial / PROGRAM, scale)
@@ -83,11 +91,11 @@ def test_a_program_that_model_json_does_not_list_is_refused(tmp_path):
     (tmp_path / TORCH_PROGRAM).parent.mkdir()
     (tmp_path / TORCH_PROGRAM).write_bytes(b"anybody's")
     with pytest.raises(ModelFolderError, match=f"doesn't list {TORCH_PROGRAM}"):
-        load_runtime(tmp_path, read_model(tmp_path), 1, gpu=0)
+        load_runtime(tmp_path, read_manifest(tmp_path), 1, gpu=0)
 
 
 def test_the_supervisors_word_holds_for_the_files_that_it_saw(tmp_path, monkeypatch):
-    model = read_model(write(tmp_path))
+    model = read_manifest(write(tmp_path))
     hashed: list[Path] = []
     monkeypatch.setattr("fastai_container.model_folder._sha256", lambda path: hashed.append(path) or "")
     monkeypatch.setenv(SEAL_ENV, seal(tmp_path, model))

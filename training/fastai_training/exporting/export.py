@@ -37,7 +37,7 @@ from fastai_container.model_folder import (
     PROGRAM_WEIGHTS,
     TORCH_PROGRAM,
     WEIGHTS,
-    Model,
+    ModelManifest,
     writing,
 )
 from fastai_training.data.labels import Example
@@ -56,7 +56,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def write_program(model: torch.nn.Module, details: Model, path: Path) -> None:
+def write_program(model: torch.nn.Module, details: ModelManifest, path: Path) -> None:
     """Convert ``model`` to OpenVINO at ``path``: uint8 (n, size, size, 3) in, probabilities (n, classes) out."""
     program = Program(model, tuple(details.mean), tuple(details.std)).eval()
     example = torch.zeros((2, details.image_size, details.image_size, 3), dtype=torch.uint8)
@@ -70,7 +70,7 @@ def write_program(model: torch.nn.Module, details: Model, path: Path) -> None:
     openvino.save_model(converted, str(path), compress_to_fp16=True)
 
 
-def write_torch_program(model: torch.nn.Module, details: Model, path: Path) -> None:
+def write_torch_program(model: torch.nn.Module, details: ModelManifest, path: Path) -> None:
     """Export ``model`` for torch at ``path``, with the input and the output of ``write_program``.
 
     A network that torch.export can't follow is left without: it is served on CPUs alone.
@@ -88,7 +88,7 @@ def write_torch_program(model: torch.nn.Module, details: Model, path: Path) -> N
     torch.export.save(exported, path)
 
 
-def portable_learner(model: torch.nn.Module, details: Model, example: Path) -> Learner:
+def portable_learner(model: torch.nn.Module, details: ModelManifest, example: Path) -> Learner:
     """A learner made of fastai's own parts alone, so that its pickle loads wherever fastai is installed."""
     datasets = Datasets(
         [example],
@@ -120,11 +120,11 @@ def _same_draws() -> Iterator[None]:
 def write_model_folder(
     folder: Path,
     network: torch.nn.Module | Learner,
-    details: Model,
+    details: ModelManifest,
     train: Sequence[Example],
     valid: Sequence[Example],
     precision: str,
-) -> Model:
+) -> ModelManifest:
     """Write a script's classifier as the model folder ``folder``; returns its details, with what was measured.
 
     ``network``: the learner, or its network. Raises ExportError, before anything is written, for one that gives more
@@ -136,11 +136,11 @@ def write_model_folder(
 def write_classifier(
     folder: Path,
     model: torch.nn.Module,
-    details: Model,
+    details: ModelManifest,
     train: list[Example],
     valid: list[Example],
     precision: str,
-) -> Model:
+) -> ModelManifest:
     """Write ``model`` as the model folder ``folder``; returns its details, with what was measured of the CPU program.
 
     ``precision`` is the hyperparameter serving_precision. Raises VolumeError when there is no room.

@@ -32,8 +32,8 @@ from fastai.vision.core import AddMaskCodes, PointScaler
 from PIL import Image
 from torch import nn
 
-from fastai_container.errors import UserError
-from fastai_container.model_folder import Model
+from fastai_container.errors import ExportError
+from fastai_container.model_folder import ModelManifest
 from fastai_container.pictures import PictureError, model_input
 from fastai_training.data.labels import Example
 from fastai_training.quoting import shown, utf8
@@ -57,10 +57,6 @@ _OTHER_LOSSES = (
     nn.MultiLabelMarginLoss,
     nn.MultiLabelSoftMarginLoss,
 )
-
-
-class ExportError(UserError):
-    """A learner that can't be written as a model folder."""
 
 
 def learner_of(model: nn.Module) -> Learner | None:
@@ -158,7 +154,7 @@ def text_labels(items: Sequence[Example], names: Sequence[str]) -> list[Example]
     return made
 
 
-def _check_details(details: Model) -> None:
+def _check_details(details: ModelManifest) -> None:
     numbers = [*details.mean, *details.std]
     if isinstance(details.image_size, bool) or not isinstance(details.image_size, int) or details.image_size < 1:
         raise ExportError(f"image_size is {details.image_size!r}; it is the side in pixels of what the network takes")
@@ -166,14 +162,14 @@ def _check_details(details: Model) -> None:
         raise ExportError("mean and std are three numbers each, for red, green and blue")
     if min(map(float, details.std)) <= 0:
         raise ExportError("std must be above 0")
-    if (details.resize, details.interpolation) != (Model.resize, Model.interpolation):
+    if (details.resize, details.interpolation) != (ModelManifest.resize, ModelManifest.interpolation):
         raise ExportError(
-            f"resize={details.resize!r}, interpolation={details.interpolation!r}: serving knows {Model.resize} and "
-            f"{Model.interpolation} alone"
+            f"resize={details.resize!r}, interpolation={details.interpolation!r}: serving knows "
+            f"{ModelManifest.resize} and {ModelManifest.interpolation} alone"
         )
 
 
-def check_outputs(model: nn.Module, details: Model) -> None:
+def check_outputs(model: nn.Module, details: ModelManifest) -> None:
     """Whether ``model`` gives a number for each class. Raises ExportError."""
     size = details.image_size
     try:
@@ -193,7 +189,7 @@ def check_outputs(model: nn.Module, details: Model) -> None:
         )
 
 
-def check_pictures(learner: Learner, details: Model, items: Sequence[Example]) -> None:
+def check_pictures(learner: Learner, details: ModelManifest, items: Sequence[Example]) -> None:
     """Whether the learner sees a picture as serving will: cropped, resized and normalized alike. Raises ExportError."""
     paths = [item.path for item in items[:COMPARED]]
     try:
@@ -220,8 +216,8 @@ def check_pictures(learner: Learner, details: Model, items: Sequence[Example]) -
 
 
 def checked(
-    network: nn.Module | Learner, details: Model, train: Sequence[Example], valid: Sequence[Example]
-) -> tuple[nn.Module, Model, list[Example], list[Example]]:
+    network: nn.Module | Learner, details: ModelManifest, train: Sequence[Example], valid: Sequence[Example]
+) -> tuple[nn.Module, ModelManifest, list[Example], list[Example]]:
     """The network and what is written with it, classes and labels as text. Raises ExportError for what can't be."""
     learner = network if isinstance(network, Learner) else learner_of(network)
     model: nn.Module = network.model if isinstance(network, Learner) else network

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from fastai_container.errors import UserError
-from fastai_container.model_folder import Model
+from fastai_container.model_folder import ModelManifest
 from fastai_serving.environment import WorkerSettings
 from fastai_serving.responses import Answer
 from fastai_serving.user_code import hooks, script_model
@@ -46,12 +46,12 @@ def serve(tmp_path: Path, monkeypatch):
 def ours(monkeypatch, tmp_path: Path) -> None:
     """A model folder of ours with two classes."""
     (tmp_path / "model.json").write_text("{}")
-    model = Model("net", ["dark", "light"], SIZE, [0.5] * 3, [0.5] * 3)
+    model = ModelManifest("net", ["dark", "light"], SIZE, [0.5] * 3, [0.5] * 3)
     runtime = SimpleNamespace(
         predict=lambda pictures: np.tile(np.float32([0.25, 0.75]), (len(pictures), 1)), share=lambda busy: None
     )
-    monkeypatch.setattr(builtin_model, "read_model", lambda folder: model)
-    monkeypatch.setattr(script_model, "read_model", lambda folder: model)
+    monkeypatch.setattr(builtin_model, "read_manifest", lambda folder: model)
+    monkeypatch.setattr(script_model, "read_manifest", lambda folder: model)
     monkeypatch.setattr(builtin_model, "load_runtime", lambda *_: runtime)
 
 

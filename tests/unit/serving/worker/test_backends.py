@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastai_container.errors import ModelFolderError
-from fastai_container.model_folder import PROGRAM, TORCH_PROGRAM, Model
+from fastai_container.model_folder import PROGRAM, TORCH_PROGRAM, ModelManifest
 from fastai_container.resources import cpu_count
 from fastai_serving.worker import backends
 from fastai_serving.worker.backends import CpuRuntime, TorchRuntime
@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.nn.Flatten(),
         torch.nn.Linear(8, CLASSES),
     ).eval()
-    details = Model("small", ["a", "b", "c"], SIZE, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    details = ModelManifest("small", ["a", "b", "c"], SIZE, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     root = tmp_path_factory.mktemp("model")
     with torch.no_grad():
         write_program(network, details, root / PROGRAM)

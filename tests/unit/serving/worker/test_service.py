@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastai_container.model_folder import Model
+from fastai_container.model_folder import ModelManifest
 from fastai_serving.environment import WorkerSettings
 from fastai_serving.worker import builtin_model
 from fastai_serving.worker.heat_map import STEPS, draw, fit, heat_map
@@ -39,8 +39,8 @@ class Runtime:
 @pytest.fixture
 def runtime(monkeypatch) -> Runtime:
     runtime = Runtime()
-    model = Model("net", ["dark", "light"], SIZE, [0.5] * 3, [0.5] * 3)
-    monkeypatch.setattr(builtin_model, "read_model", lambda folder: model)
+    model = ModelManifest("net", ["dark", "light"], SIZE, [0.5] * 3, [0.5] * 3)
+    monkeypatch.setattr(builtin_model, "read_manifest", lambda folder: model)
     monkeypatch.setattr(builtin_model, "load_runtime", lambda *_: runtime)
     return runtime
 

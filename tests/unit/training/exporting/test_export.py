@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 openvino = pytest.importorskip("openvino")
 
-from fastai_container.model_folder import LEARNER, PROGRAM, TORCH_PROGRAM, WEIGHTS, Model, load_model  # noqa: E402
+from fastai_container.model_folder import LEARNER, PROGRAM, TORCH_PROGRAM, WEIGHTS, ModelManifest, load_verified  # noqa: E402
 from fastai_container.pictures import model_input  # noqa: E402
 from fastai_training.data.labels import find_examples  # noqa: E402
 from fastai_training.exporting.export import versions, write_model_folder  # noqa: E402
@@ -27,7 +27,7 @@ def made(tmp_path_factory):
     examples = find_examples(data)
     torch.manual_seed(0)
     model = build_classifier("resnet18", 3, pretrained=False, weights_channel=None).model
-    details = Model(
+    details = ModelManifest(
         arch="resnet18",
         vocab=examples.vocab,
         image_size=SIZE,
@@ -42,7 +42,7 @@ def made(tmp_path_factory):
 
 def test_the_folder_is_whole_and_says_what_was_measured(made):
     folder, _, written, valid = made
-    model = load_model(folder)
+    model = load_verified(folder)
     assert model.program == written.program
     assert model.versions["nncf"]
     expected = {FP32, INT8} | ({BF16} if has_bf16(openvino.Core()) else set())
@@ -65,7 +65,7 @@ def answers(folder, valid, hint):
 def test_the_program_answers_as_the_network_does(made, tmp_path, precision):
     _, model, written, valid = made
     write_model_folder(tmp_path, model, written, valid, valid, precision)
-    facts = load_model(tmp_path).program
+    facts = load_verified(tmp_path).program
     assert (facts["precision"], facts["asked"]) == (precision, precision)
     pictures = torch.stack([torch.from_numpy(model_input(item.path, SIZE)) for item in valid])
     with torch.no_grad():
@@ -79,7 +79,7 @@ def test_the_same_network_gives_the_same_files(made, tmp_path):
     _, model, written, valid = made
     for name in ("one", "two"):
         write_model_folder(tmp_path / name, model, written, valid, valid, FP32)
-    one, two = (load_model(tmp_path / name).files for name in ("one", "two"))
+    one, two = (load_verified(tmp_path / name).files for name in ("one", "two"))
     # OpenVINO numbers its operations through a process: a second program has other names in it.
     assert {name for name in one if one[name] != two[name]} <= {PROGRAM}
     assert {LEARNER, WEIGHTS, TORCH_PROGRAM} < set(one)

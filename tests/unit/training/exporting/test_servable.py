@@ -31,10 +31,11 @@ from fastai.vision.all import (  # noqa: E402
 )
 from PIL import Image  # noqa: E402
 
-from fastai_container.model_folder import Model, load_model  # noqa: E402
+from fastai_container.errors import ExportError  # noqa: E402
+from fastai_container.model_folder import ModelManifest, load_verified  # noqa: E402
 from fastai_training.data.labels import Example  # noqa: E402
 from fastai_training.exporting.export import write_model_folder  # noqa: E402
-from fastai_training.exporting.servable import ExportError, check_learner  # noqa: E402
+from fastai_training.exporting.servable import check_learner  # noqa: E402
 from fastai_training.fitting.models import IMAGENET_STATS  # noqa: E402
 
 SIZE = 32
@@ -90,7 +91,7 @@ def classifier(pictures, **options):
 
 
 def details(vocab=("blue", "red"), size=SIZE, **options):
-    return Model("mine", list(vocab), size, *map(list, IMAGENET_STATS), **options)
+    return ModelManifest("mine", list(vocab), size, *map(list, IMAGENET_STATS), **options)
 
 
 def export(folder, network, pictures, made=None, label=colour):
@@ -189,7 +190,7 @@ def test_another_size_than_the_one_written_is_refused(tmp_path, pictures):
 )
 def test_a_classifier_is_written(tmp_path, pictures, options):
     export(tmp_path / "model", classifier(pictures, **options), pictures)
-    assert load_model(tmp_path / "model").vocab == ["blue", "red"]
+    assert load_verified(tmp_path / "model").vocab == ["blue", "red"]
 
 
 def test_a_vocabulary_of_other_things_is_written_as_text(tmp_path, pictures):
@@ -207,7 +208,7 @@ def test_a_vocabulary_of_other_things_is_written_as_text(tmp_path, pictures):
     vocab = list(loaders.vocab)
     assert vocab == [False, True]
     made = export(tmp_path / "model", learner, pictures, details(vocab), label=lambda path: colour(path) == "red")
-    assert load_model(tmp_path / "model").vocab == made.vocab == ["False", "True"]
+    assert load_verified(tmp_path / "model").vocab == made.vocab == ["False", "True"]
     assert made.program["scores"]["fp32"]["error_rate"] <= 1
 
 

@@ -11,10 +11,8 @@ import os
 from pathlib import Path
 
 from fastai.vision.all import (
-    CrossEntropyLossFlat,
     ImageDataLoaders,
     Learner,
-    Normalize,
     PILImage,
     Resize,
     aug_transforms,
@@ -26,34 +24,13 @@ from fastai.vision.all import (
 
 
 def train(args: argparse.Namespace) -> None:
-    from fastai_container.model_folder import Model
-    from fastai_training.data.labels import Example
-    from fastai_training.data.loaders import worker_count
-    from fastai_training.exporting.export import versions, write_model_folder
-    from fastai_training.exporting.servable import check_learner
-    from fastai_training.fitting.models import build_classifier
-    from fastai_training.hyperparameters import HyperParameters
+    from fastai_sagemaker import build_learner, check_learner, export_model, loader_workers
 
     set_seed(42)
     folder = args.data_dir / "images" if (args.data_dir / "images").is_dir() else args.data_dir
     files = get_image_files(folder).sorted()
     # great_pyrenees_12.jpg is a great_pyrenees
     names = [file.name.rpartition("_")[0] for file in files]
-    # Docker gives a container 64 MB of /dev/shm unless told otherwise, and a worker that finds it full ends the job.
-    workers, why = worker_count(
-        HyperParameters(workers=args.workers, batch_size=args.batch_size, image_size=args.image_size)
-    )
-    if why:
-        print(why, flush=True)
-
-    # The pretrained network with fastai's head. Weights come from the channel weights, the image or a download.
-    network = build_classifier(
-        args.model_arch,
-        len(set(names)),
-        pretrained=True,
-        weights_channel=args.weights,
-        image_size=args.image_size,
-    )
     data = ImageDataLoaders.from_lists(
         folder,
         files,
@@ -61,29 +38,23 @@ def train(args: argparse.Namespace) -> None:
         valid_pct=0.2,
         seed=42,
         item_tfms=Resize(args.image_size),
-        batch_tfms=[*aug_transforms(), Normalize.from_stats(*network.stats)],
+        batch_tfms=aug_transforms(),
         bs=args.batch_size,
-        num_workers=workers,
+        # Docker gives a container 64 MB of /dev/shm, and a worker that finds it full ends the job.
+        num_workers=loader_workers(args.batch_size, args.image_size) if args.workers == "auto" else args.workers,
     )
-    learner = Learner(
-        data, network.model, loss_func=CrossEntropyLossFlat(), splitter=network.splitter, metrics=error_rate
-    )
-    check_learner(learner)  # what could not be written and served is told now, not after the training
+    # Like vision_learner, with weights from the channel weights, the image, a package or a download.
+    learner = build_learner(data, args.model_arch, weights=args.weights, metrics=error_rate)
+    check_learner(learner)  # says now, not after the training, what could not be served
     with learner.no_bar():
-        learner.freeze()
         learner.fit_one_cycle(args.epochs, args.lr, moms=(args.momentum, args.momentum - 0.1, args.momentum))
         if args.unfrozen_epochs:
             learner.unfreeze()
             learner.fit_one_cycle(args.unfrozen_epochs, slice(1e-6, 1e-4))
         loss, error = learner.validate()
     print(f"valid_loss={loss:.4f} error_rate={error:.4f}", flush=True)
-
     # What the serving image loads, and export.pkl for model_fn below.
-    mean, std = network.stats
-    details = Model(network.arch, list(data.vocab), args.image_size, list(mean), list(std), {"error_rate": error})
-    details.versions.update(versions())
-    train_items, valid_items = ([Example(*item) for item in part.items] for part in (data.train_ds, data.valid_ds))
-    write_model_folder(args.model_dir, learner, details, train_items, valid_items, precision="auto")
+    export_model(learner, args.model_dir, metrics={"error_rate": error})
 
 
 def model_fn(model_dir: str) -> Learner:
