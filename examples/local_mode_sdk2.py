@@ -1,6 +1,6 @@
 """Train and serve on this machine with version 2 of the SageMaker Python SDK (local mode; no AWS account needed).
 
-    pip install -r examples/requirements.txt
+    pip install -r examples/requirements-sdk2.txt
     python examples/local_mode_sdk2.py --data pictures/ epochs=2 arch=efficientnet_lite0
 
 With one of SageMaker's instance types (`ml.g5.xlarge`) in place of `local`, a `sagemaker.Session()`, an S3 address in
@@ -53,7 +53,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="a folder of pictures, or s3://…")
     parser.add_argument("--pictures", type=Path, nargs="+", help="pictures to send; default: five of the folder")
-    parser.add_argument("--script", type=Path, help="a training script of your own, such as training/pets.py")
+    parser.add_argument("--script", type=Path, help="a training script of your own, such as examples/pets.py")
     parser.add_argument("--instance-type", default="local", help="local or local_gpu")
     parser.add_argument("--training-image", default="fastai-sagemaker-training:cpu")
     parser.add_argument("--serving-image", default="fastai-sagemaker-serving:cpu")

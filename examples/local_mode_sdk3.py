@@ -58,7 +58,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a folder of pictures")
     parser.add_argument("--pictures", type=Path, nargs="+", help="pictures to send; default: five of the folder")
-    parser.add_argument("--script", type=Path, help="a training script of your own, such as training/pets.py")
+    parser.add_argument("--script", type=Path, help="a training script of your own, such as examples/pets.py")
     parser.add_argument("--instance-type", default="local_cpu", help="local_cpu or local_gpu")
     parser.add_argument("--training-image", default="fastai-sagemaker-training:cpu")
     parser.add_argument("--serving-image", default="fastai-sagemaker-serving:cpu")

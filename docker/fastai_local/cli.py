@@ -42,7 +42,7 @@ fastai-sagemaker: train a fastai vision model and serve it, on this machine as o
   make stop                    stops the endpoints
   make demo                    all of it at once, on sample data or [DATA=folder]; the last line is the answer
   make local-mode              the same by the SageMaker Python SDK's local mode, on PETS_DIR, sample data or
-                               [DATA=folder] [SDK=2|3] [HP="epochs=2"] [SCRIPT=training/pets.py] [PORT=number]
+                               [DATA=folder] [SDK=2|3] [HP="epochs=2"] [SCRIPT=examples/pets.py] [PORT=number]
                                [TRAINING_IMAGE=name SERVING_IMAGE=name]
   make sbom                    what the images hold and under which licences, as CycloneDX [OUT=build/sbom]
   make size                    the largest parts of the images

@@ -18,7 +18,7 @@ from fastai_local.native import ensure_side_environment
 from fastai_local.process import capture, say, stream
 from fastai_local.settings import Settings
 
-REQUIREMENTS = {2: "requirements.txt", 3: "requirements-sdk3.txt"}
+REQUIREMENTS = {2: "requirements-sdk2.txt", 3: "requirements-sdk3.txt"}
 CPU_INSTANCE = {2: "local", 3: "local_cpu"}
 GPU_INSTANCE = "local_gpu"
 #: The network of all the SDK's jobs, which it leaves.
@@ -95,7 +95,7 @@ def local_mode_command(settings: Settings) -> int:
     if settings.data:
         require_folder("DATA", settings.data, "name a folder of pictures")
     if settings.script and not settings.script.is_file():
-        raise UsageError(f"SCRIPT={settings.script}: there is no such file (a training script, as training/pets.py is)")
+        raise UsageError(f"SCRIPT={settings.script}: there is no such file (a training script, as examples/pets.py is)")
     engine = find_engine()
     require_compose(engine, settings.sdk)
     if not (settings.training_image and settings.serving_image):

@@ -1,4 +1,4 @@
-"""training/pets.py, the script that users copy: run by script mode on the pets, then served by the serving image."""
+"""examples/pets.py, the script that users copy: run by script mode on the pets, then served by the serving image."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ except ValueError as error:
 @pytest.fixture(scope="module")
 def pets_script_job(train: Callable[..., Job], pets: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
     folder = tmp_path_factory.mktemp("pets-script")
+    (folder / "code").mkdir()
+    shutil.copy(ROOT / "examples" / "pets.py", folder / "code")
     pictures = folder / "pictures" / "images"
     pictures.mkdir(parents=True)
     for breed in BREEDS:
@@ -43,7 +45,7 @@ def pets_script_job(train: Callable[..., Job], pets: Path, tmp_path_factory: pyt
     parameters |= {"model-arch": json.dumps("efficientnet_lite0"), "sagemaker_program": "pets.py"}
     return train(
         folder,
-        {"training": pictures.parent, "code": ROOT / "training"},
+        {"training": pictures.parent, "code": folder / "code"},
         parameters | {"sagemaker_submit_directory": "/opt/ml/input/data/code"},
         # Too little for any worker of the data loader: a job must not die of that. The SDK's local mode gives 64 MB.
         shm_size="1m",
@@ -65,7 +67,7 @@ def test_the_script_trains_without_network(pets_script_job: Job):
 def test_its_own_functions_serve_it(pets_script_job: Job, engine: docker.DockerClient, pets: Path):
     volumes = {
         str(pets_script_job.model): {"bind": "/opt/ml/model", "mode": "ro"},
-        str(ROOT / "training"): {"bind": "/opt/ml/code", "mode": "ro"},
+        str(ROOT / "examples"): {"bind": "/opt/ml/code", "mode": "ro"},
         str(pets): {"bind": "/pets", "mode": "ro"},
     }
     output = engine.containers.run(

@@ -41,8 +41,7 @@ OWN = ("AWS_", "BOTO_", "SAGEMAKER_")
 def checkout(tmp_path: Path, pets: Path) -> Path:
     """What the notebook needs of a checkout, and a few pictures in ``pictures``; the notebook writes beside them."""
     (tmp_path / "examples").mkdir()
-    (tmp_path / "training").mkdir()
-    shutil.copy(ROOT / "training" / "pets.py", tmp_path / "training")
+    shutil.copy(ROOT / "examples" / "pets.py", tmp_path / "examples")
     folder = tmp_path / "pictures" / "images"
     folder.mkdir(parents=True)
     for breed in BREEDS:

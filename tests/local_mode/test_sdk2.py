@@ -71,7 +71,7 @@ def test_the_hyperparameters_of_an_estimator_arrive(example: Run) -> None:
 def test_script_data_and_model_on_s3(
     local_mode: LocalMode, sdk2_python: Path, few_pets: Path, five_pictures: list[Path], tmp_path: Path
 ) -> None:
-    shutil.copy(ROOT / "training" / "pets.py", tmp_path)
+    shutil.copy(ROOT / "examples" / "pets.py", tmp_path)
     result = local_mode.story(
         sdk2_python,
         STORIES,

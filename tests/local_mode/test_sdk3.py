@@ -43,7 +43,7 @@ def test_train_deploy_predict_delete(
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    shutil.copy(ROOT / "training" / "pets.py", tmp_path)
+    shutil.copy(ROOT / "examples" / "pets.py", tmp_path)
     return tmp_path
 
 

@@ -37,6 +37,8 @@ def write_learner(
         raise ExportError(f"serving_precision={serving_precision!r}: it is one of {', '.join(PRECISIONS)}")
     check_learner(learner)
     given = None if samples is None else [Example(Path(path), label) for path, label in samples]
+    if given == []:
+        raise ExportError(f"samples names no picture; {GIVE_SAMPLES}, or leave it out for the learner's own")
     # The ranges of int8 are measured on training pictures where the learner still knows them.
     train = _examples(learner, "train") or given
     valid = given or _examples(learner, "valid")
