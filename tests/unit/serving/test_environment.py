@@ -151,9 +151,9 @@ def test_only_the_supervisor_tells_workers_what_is_its_own(monkeypatch, tmp_path
 
 
 def test_how_large_an_answer_may_be():
-    assert WorkerSettings.from_environment({}).max_answer_bytes == 64 * MB
-    assert WorkerSettings.from_environment({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "100"}).max_answer_bytes == 100 * MB
-    assert WorkerSettings.from_environment({"MMS_MAX_RESPONSE_SIZE": "1000"}).max_answer_bytes == 1000
+    assert WorkerSettings.from_environment({}).max_response_bytes == 64 * MB
+    assert WorkerSettings.from_environment({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "100"}).max_response_bytes == 100 * MB
+    assert WorkerSettings.from_environment({"MMS_MAX_RESPONSE_SIZE": "1000"}).max_response_bytes == 1000
 
 
 def test_a_default_answer_that_only_a_script_can_give_is_refused_without_one():
