@@ -20,11 +20,11 @@ import numpy as np
 from benchmarks.load import pictures_of
 from fastai_container.model_folder import ModelManifest, read_manifest
 from fastai_container.pictures import center_square, open_picture
-from fastai_serving.responses import encode, prediction
-from fastai_serving.worker.backends import Runtime, load_runtime
+from fastai_serving.response_formats import Prediction, choose_format, encode, prediction
+from fastai_serving.worker.backends import Backend, load_backend
 
 
-def stages(model: ModelManifest, runtime: Runtime, bodies: list[tuple[str, bytes]], most: float) -> dict[str, float]:
+def stages(model: ModelManifest, backend: Backend, bodies: list[tuple[str, bytes]], most: float) -> dict[str, float]:
     """Median milliseconds of each part of a lone request, as serving's worker does them."""
     found: dict[str, list[float]] = {}
     end = time.perf_counter() + most
@@ -35,9 +35,9 @@ def stages(model: ModelManifest, runtime: Runtime, bodies: list[tuple[str, bytes
             times.append(time.perf_counter())
             pixels = np.asarray(center_square(image, model.image_size))
             times.append(time.perf_counter())
-            row = runtime.predict(pixels[None])[0]
+            row = backend.predict(pixels[None])[0]
             times.append(time.perf_counter())
-            encode(prediction(row, model.vocab, len(model.vocab)), "application/json")
+            encode(Prediction(prediction(row, model.vocab, len(model.vocab))), choose_format("application/json"))
             times.append(time.perf_counter())
             for name, begin, after in zip(("decode", "resize", "forward", "JSON"), times, times[1:], strict=False):
                 found.setdefault(name, []).append(after - begin)
@@ -47,7 +47,7 @@ def stages(model: ModelManifest, runtime: Runtime, bodies: list[tuple[str, bytes
 def main(folder: Path, made: Path) -> None:
     facts = json.loads((made / "facts.json").read_text(encoding="utf-8"))
     model = read_manifest(folder)
-    runtime = load_runtime(folder, model, 1, None, len(os.sched_getaffinity(0)))
+    backend = load_backend(folder, model, 1, None, len(os.sched_getaffinity(0)))
     bodies: dict[str, list[tuple[str, bytes]]] = {
         size: [(picture.name, picture.body) for picture in pictures_of(made, size, facts["expected"])]
         for size in ("500x375", "1200x900", "4000x3000")
@@ -55,9 +55,9 @@ def main(folder: Path, made: Path) -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         order: dict[str, Any] = json.loads(line)
-        runtime.share(1 if order.get("alone") or order.get("stages") else 2)
+        backend.set_busy_workers(1 if order.get("alone") or order.get("stages") else 2)
         if order.get("stages"):
-            print(json.dumps(stages(model, runtime, bodies[order["size"]], order["seconds"])), flush=True)
+            print(json.dumps(stages(model, backend, bodies[order["size"]], order["seconds"])), flush=True)
             continue
         known, batch = bodies[order["size"]], order["batch"]
         seconds: list[float] = []
@@ -69,7 +69,7 @@ def main(folder: Path, made: Path) -> None:
             position += batch
             side = None if order["full"] else model.image_size
             pixels = [np.asarray(center_square(open_picture(body, side), model.image_size)) for _, body in chosen]
-            rows = runtime.predict(np.stack(pixels))
+            rows = backend.predict(np.stack(pixels))
             classes |= {name: model.vocab[row.argmax()] for (name, _), row in zip(chosen, rows, strict=True)}
             seconds.append(time.perf_counter() - started)
         whole = time.perf_counter() - begin

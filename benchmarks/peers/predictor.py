@@ -83,11 +83,11 @@ class EagerPredictor:
 
 class ProgramPredictor:
     def __init__(self, precision: str) -> None:
-        from fastai_serving.worker.backends import load_runtime
+        from fastai_serving.worker.backends import load_backend
 
         folder = MODELS / precision
         self.model = read_manifest(folder)
-        self.runtime = load_runtime(folder, self.model, 1, None)
+        self.backend = load_backend(folder, self.model, 1, None)
         # a request object is one thread's at a time, and uvicorn's peer has a pool of threads
         self.lock = threading.Lock()
 
@@ -99,7 +99,7 @@ class ProgramPredictor:
 
     def predict(self, pictures: list[Any]) -> list[dict[str, Any]]:
         with self.lock:
-            rows = self.runtime.predict(np.stack(pictures))
+            rows = self.backend.predict(np.stack(pictures))
         return [answer(row, self.model.vocab) for row in rows]
 
 

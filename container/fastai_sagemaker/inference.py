@@ -58,13 +58,13 @@ def predict(
     """
     if importlib.util.find_spec("openvino") is None or importlib.util.find_spec("fastai_serving") is None:
         raise UserError("predict needs OpenVINO: pip install 'fastai-sagemaker[serving]', or use one of the images")
-    from fastai_serving.worker.backends import check_output, load_runtime
+    from fastai_serving.worker.backends import check_output, load_backend
 
     if isinstance(pictures, str | Path | bytes | Image.Image):
         pictures = [pictures]
     folder = Path(folder)
     manifest = read_manifest(folder)
-    model = load_runtime(folder, manifest, threads=0, gpu=None)
+    model = load_backend(folder, manifest, threads=0, gpu=None)
     found: list[Prediction] = []
     batch: list[np.ndarray] = []
 

@@ -1,4 +1,8 @@
-"""Serving a model folder behind multi-model-server: supervisor, batch handler, runtime."""
+"""Serve a model folder behind multi-model-server.
+
+``supervisor`` (PID 1) and ``worker`` (the processes that hold the model) know nothing of each other; both import
+``user_code``, and all three the modules that lie here, which import none of them.
+"""
 
 import os
 import sys

@@ -25,7 +25,8 @@ from fastai_container.resources import (
     memory_limit_bytes,
 )
 from fastai_serving.media_types import content_type_for, printable
-from fastai_serving.responses import JSON, RequestError, choose_format, echo
+from fastai_serving.response_formats import choose_format
+from fastai_serving.responses import JSON, RequestError, echo
 
 MB = 1024 * 1024
 DEFAULT_PORT = 8080
@@ -59,8 +60,8 @@ HEAP_OWN_MB = 32
 #: half, and a third for answers.
 HEAP_SHARE = 3
 HIGHEST_MAX_PIXELS = 1_000_000_000
-#: An answer may have this many MiB, or as many as a request.
-MIN_ANSWER_MB = 64
+#: A response may have this many MiB, or as many as a request.
+MIN_RESPONSE_MB = 64
 HIGHEST_PICTURE_MB = 1_000_000
 
 BATCH_SIZE_ENV = "FASTAI_SAGEMAKER_BATCH_SIZE"
@@ -80,6 +81,10 @@ THREADS_ENV = "FASTAI_SAGEMAKER_THREADS"
 STATE_ENV = "FASTAI_SAGEMAKER_STATE"
 #: The seal (fastai_container.model_folder) of the files that the supervisor verified; empty when it verified none.
 SEAL_ENV = "FASTAI_SAGEMAKER_SEAL"
+#: The user's script that the supervisor found, "" for none and not set where there are many models; and the folder of
+#: what its requirements.txt asked for.
+SCRIPT_ENV = "FASTAI_SAGEMAKER_SCRIPT"
+PACKAGES_ENV = "FASTAI_SAGEMAKER_PACKAGES"
 
 _LEVELS = {"10": "DEBUG", "20": "INFO", "30": "WARNING", "40": "ERROR", "50": "CRITICAL"}
 _LOG_FORMATS = ("plain", "json")
@@ -145,10 +150,10 @@ def unused(environment: Mapping[str, str] = os.environ) -> list[str]:
     return lines
 
 
-def max_answer_bytes(environment: Mapping[str, str]) -> int:
+def max_response_bytes(environment: Mapping[str, str]) -> int:
     """Of an answer's body: a picture as PNG, or what a user's script makes, may be larger than what was asked."""
     payload = _integer(environment, parameters.MAX_REQUEST_SIZE, DEFAULT_MAX_PAYLOAD_MB, 1, 2047)
-    own = max(payload, MIN_ANSWER_MB) * MB
+    own = max(payload, MIN_RESPONSE_MB) * MB
     return _integer(environment, MAX_RESPONSE_ENV, own, 1, 2047 * MB)
 
 
@@ -302,7 +307,7 @@ class WorkerSettings:
     max_pixels: int
     max_batch: int = DEFAULT_BATCH_SIZE
     cores: int = 1
-    max_answer_bytes: int = MIN_ANSWER_MB * MB
+    max_response_bytes: int = MIN_RESPONSE_MB * MB
     picture_bytes: int = MAX_PICTURE_BYTES
 
     @classmethod
@@ -321,7 +326,7 @@ class WorkerSettings:
             max_pixels=_integer(environment, MAX_PIXELS_ENV, MAX_PIXELS, 1, HIGHEST_MAX_PIXELS),
             max_batch=_integer(environment, BATCH_SIZE_ENV, DEFAULT_BATCH_SIZE, 1, 1024),
             cores=cpu_count(),
-            max_answer_bytes=max_answer_bytes(environment),
+            max_response_bytes=max_response_bytes(environment),
             picture_bytes=MB
             * _integer(environment, PICTURE_MEMORY_ENV, MAX_PICTURE_BYTES // MB, 1, HIGHEST_PICTURE_MB),
         )

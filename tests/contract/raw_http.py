@@ -27,7 +27,7 @@ def predict_fn(data, model):
         raise error
     if data == b"break":
         import fastai_serving.worker.handler
-        fastai_serving.worker.handler._service.answer = None
+        fastai_serving.worker.handler._service.respond = None
     return data
 def output_fn(data, accept):
     if data.startswith(b"large "): return "x" * int(data.split()[1]), "text/plain"

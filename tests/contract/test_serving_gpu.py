@@ -21,7 +21,7 @@ import torch
 from fastai.vision.all import load_learner
 from fastai_container.model_folder import load_verified
 from fastai_container.pictures import model_input
-from fastai_serving.worker.backends import CpuRuntime, TorchRuntime
+from fastai_serving.worker.backends import OpenVinoBackend, TorchExportBackend
 folder = Path("/opt/ml/model")
 model = load_verified(folder)
 pictures = np.stack([model_input(Path("/pets", name), model.image_size) for name in sys.argv[1:]])
@@ -30,9 +30,9 @@ with torch.no_grad():
     batch = torch.tensor(pictures).permute(0, 3, 1, 2) / 255
     batch = (batch - torch.tensor(model.mean).view(1, 3, 1, 1)) / torch.tensor(model.std).view(1, 3, 1, 1)
     network = learner.model.eval()(batch).softmax(1).numpy()
-openvino = CpuRuntime(folder, 2, model.program["inference_precision_hint"]).predict(pictures)
-whole = TorchRuntime(folder, "cpu", 2).predict(pictures)
-half = TorchRuntime(folder, "cpu", 2, half=True).predict(pictures)
+openvino = OpenVinoBackend(folder, 2, model.program["inference_precision_hint"]).predict(pictures)
+whole = TorchExportBackend(folder, "cpu", 2).predict(pictures)
+half = TorchExportBackend(folder, "cpu", 2, half=True).predict(pictures)
 print(json.dumps([float(abs(whole - network).max()), float(abs(half - whole).mean()),
                   int((whole.argmax(1) != openvino.argmax(1)).sum()), len(whole)]))
 """

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -51,13 +52,13 @@ def check_port(port: int) -> None:
 
 
 def _adopt_orphans() -> None:
-    """Workers whose Python parent is killed become ours, as they do where this is PID 1."""
+    """Become the parent of workers whose own is killed, as PID 1 is by itself."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 class Supervisor:
-    """Watches one front end and its workers until it ends, fails, or is to stop."""
+    """Watch one front end and its workers until it ends, fails, or is to stop."""
 
     def __init__(self, process: subprocess.Popen[bytes], state: Path, multi_model: bool) -> None:
         self.process = process
@@ -67,6 +68,7 @@ class Supervisor:
         self.stopping_since: float | None = None
 
     def stop(self, _number: int, _frame: FrameType | None) -> None:
+        """Handle SIGTERM: let the front end finish what it has begun."""
         if self.stopping_since is None:
             self.stopping_since = time.monotonic()
             self.process.send_signal(signal.SIGTERM)
@@ -78,7 +80,7 @@ class Supervisor:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def _reap(self) -> int | None:
-        """The front end's wait status once it has ended; orphans that come to PID 1 are reaped on the way."""
+        """Return the front end's wait status once it has ended; reap orphans that come to PID 1 on the way."""
         while True:
             try:
                 ended, status = os.waitpid(-1, os.WNOHANG)
@@ -99,7 +101,10 @@ class Supervisor:
         return None
 
     def watch(self) -> int:
-        """The exit code: 0 after a stop, else 1 or the front end's. The reason is the last line of the log."""
+        """Wait for the end and return the exit code, 0 after a stop. Raises UserError for any other end.
+
+        The reason is the last line of the log.
+        """
         self.decoy.start()  # not before signals are listened to: whoever is stopped meanwhile ends the front end
         while True:
             status = self._reap()
@@ -122,36 +127,50 @@ class Supervisor:
             time.sleep(WATCH_SECONDS)
 
 
-def _describe(settings: Settings, folder: Path, script: Path | None) -> tuple[str, str]:
-    """What is about to be served, and the seal of its files when they were verified (what else a worker opens, it
-    verifies itself). Raises ModelFolderError for a folder that can't be served.
+@dataclass(frozen=True)
+class Plan:
+    """What is about to be served.
+
+    ``what`` says it in words; ``foreign``: whether a script or TorchScript is run in place of the built-in model;
+    ``verified``: the seal of the model's files when they were verified (what else a worker opens, it verifies itself).
     """
+
+    folder: Path
+    script: scripts.Script | None
+    foreign: bool
+    what: str
+    verified: str = ""
+
+
+def _plan(settings: Settings, folder: Path, code: Path) -> Plan:
+    """Look at the model ``folder`` and at ``code``, /opt/ml/code. Raises UserError for what can't be served."""
     if settings.multi_model:
-        return "a multi-model endpoint", ""
+        return Plan(folder, None, False, "a multi-model endpoint")
+    script = scripts.find(folder, code)
     if script is not None:
-        return f"the script {script} with the model in {folder}", ""
+        return Plan(folder, script, True, f"the script {script.path} with the model in {folder}")
     if runs_torchscript(folder):
-        return f"the TorchScript program in {folder}", ""
+        return Plan(folder, None, True, f"the TorchScript program in {folder}")
     check_memory(memory_limit_bytes())
     WorkerSettings.from_environment().check_for_builtin()
-    sealed = seal(folder, read_manifest(folder))  # before they are verified: a later change must not be taken for that
+    verified = seal(folder, read_manifest(folder))  # before they are: a later change must not be taken for that
     model = load_verified(folder, () if settings.gpus else files_to_run(gpu=False))
-    return f"{model.arch} ({len(model.vocab)} classes) from {folder}", sealed
+    return Plan(folder, None, False, f"{model.arch} ({len(model.vocab)} classes) from {folder}", verified)
 
 
-def _name_what_is_not_used(settings: Settings, folder: Path, code: Path, script: scripts.Script | None) -> None:
+def _name_unused_scripts(settings: Settings, plan: Plan, code: Path) -> None:
     """Write into the log which scripts, and variables for scripts, have no effect."""
     told = []
     if settings.multi_model:
         told = scripts.not_for_many(os.environ, kept=settings.worker_credentials is True)
-    elif script is None:
-        told = scripts.unused(folder, code)
+    elif plan.script is None:
+        told = scripts.unused(plan.folder, code)
     for sentence in told:
         logger.warning("%s", sentence)
 
 
 def _find_plugin(settings: Settings) -> Path | None:
-    """The plug-in; None where there is none and nothing asks for it. Raises UserError where something does."""
+    """Find the plug-in; None where there is none and nothing asks for it. Raises UserError where something does."""
     plugin = mms_server.find_plugin()
     if plugin is None:
         if settings.multi_model:
@@ -167,7 +186,7 @@ def _find_plugin(settings: Settings) -> Path | None:
 
 
 def run() -> int:
-    """Serve /opt/ml/model until SIGTERM; returns the container's exit code.
+    """Serve /opt/ml/model until SIGTERM; return the container's exit code.
 
     Raises UserError when the model folder, a setting or the port is not right, the model can't be loaded, or the
     server ends by itself.
@@ -179,42 +198,17 @@ def run() -> int:
     for line in unused():
         logger.warning("%s", line)
     paths = MLPaths.from_environment()
-    folder = paths.model.resolve()
     mms_server.check_environment()
     check_port(settings.port)
-    script = None if settings.multi_model else scripts.find(folder, paths.code)
-    what, verified = _describe(settings, folder, script.path if script else None)
-    _name_what_is_not_used(settings, folder, paths.code, script)
-    foreign = script is not None or (not settings.multi_model and runs_torchscript(folder))
+    plan = _plan(settings, paths.model.resolve(), paths.code)
+    _name_unused_scripts(settings, plan, paths.code)
     plugin = _find_plugin(settings)
     for line in mms_server.unused() if plugin else ():
         logger.warning("%s", line)
     state = Path(tempfile.mkdtemp(prefix="fastai-serving-"))
     supervisor = None
     try:
-        environment = mms_server.environment(settings, state, _credentials(settings, script is not None))
-        environment[SEAL_ENV] = verified
-        if not settings.multi_model:  # there each model brings its own
-            environment |= scripts.prepare(script, state)
-        values = mms_server.configuration(settings, folder, state, plugin is not None)
-        mms_server.write_properties(state / "mms.properties", values)
-        preload = mms_server.preloads(settings, foreign)
-        properties = mms_server.plugin_properties(
-            settings, folder, paths.base / "models", state, script=foreign, preload=preload
-        )
-        logger.info(
-            "serving %s on port %s, %s workers of %s threads, batches of up to %s, %s MB of memory for a picture",
-            what, settings.port, settings.workers, settings.threads,
-            settings.script_batch_size if foreign else settings.batch_size, settings.picture_mb,
-        )  # fmt: skip
-        _adopt_orphans()
-        # A session of its own: at the end its whole group is ended, the workers too, which MMS leaves behind.
-        process = subprocess.Popen(
-            mms_server.command(settings, state, plugin, properties if plugin else {}),
-            env=environment,
-            start_new_session=True,
-        )
-        supervisor = Supervisor(process, state, settings.multi_model)
+        supervisor = _start(settings, plan, plugin, paths.base / "models", state)
         signal.signal(signal.SIGTERM, supervisor.stop)
         signal.signal(signal.SIGINT, supervisor.stop)
         return supervisor.watch()
@@ -230,10 +224,40 @@ def run() -> int:
         sys.stderr.flush()
 
 
+def _start(settings: Settings, plan: Plan, plugin: Path | None, models: Path, state: Path) -> Supervisor:
+    """Prepare ``state``, the script and its packages in it, and start the front end. Raises UserError.
+
+    ``models``: the folder in which a multi-model endpoint looks for its models.
+    """
+    environment = mms_server.environment(settings, state, _credentials(settings, plan.script is not None))
+    environment[SEAL_ENV] = plan.verified
+    if not settings.multi_model:  # there each model brings its own
+        environment |= scripts.prepare(plan.script, state)
+    values = mms_server.configuration(settings, plan.folder, state, plugin is not None)
+    mms_server.write_properties(state / "mms.properties", values)
+    preload = mms_server.preloads(settings, plan.foreign)
+    properties = mms_server.plugin_properties(
+        settings, plan.folder, models, state, script=plan.foreign, preload=preload
+    )
+    logger.info(
+        "serving %s on port %s, %s workers of %s threads, batches of up to %s, %s MB of memory for a picture",
+        plan.what, settings.port, settings.workers, settings.threads,
+        settings.script_batch_size if plan.foreign else settings.batch_size, settings.picture_mb,
+    )  # fmt: skip
+    _adopt_orphans()
+    # A session of its own: at the end its whole group is ended, the workers too, which MMS leaves behind.
+    process = subprocess.Popen(
+        mms_server.command(settings, state, plugin, properties if plugin else {}),
+        env=environment,
+        start_new_session=True,
+    )
+    return Supervisor(process, state, settings.multi_model)
+
+
 def _leave(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
 def _credentials(settings: Settings, script: bool) -> bool:
-    """Only a user's script may have a use for them."""
+    """Whether the workers see credentials: only a user's script may have a use for them."""
     return script if settings.worker_credentials is None else settings.worker_credentials

@@ -21,8 +21,10 @@ from fastai_container.errors import UserError
 from fastai_serving.environment import (
     MAX_PIXELS_ENV,
     MB,
-    MIN_ANSWER_MB,
+    MIN_RESPONSE_MB,
+    PACKAGES_ENV,
     PICTURE_MEMORY_ENV,
+    SCRIPT_ENV,
     SEAL_ENV,
     STATE_ENV,
     THREADS_ENV,
@@ -30,7 +32,6 @@ from fastai_serving.environment import (
     held_mb,
     not_used,
 )
-from fastai_serving.user_code.scripts import PACKAGES_ENV, SCRIPT_ENV
 
 logger = logging.getLogger("supervisor")
 
@@ -184,7 +185,7 @@ def configuration(settings: Settings, model: Path, state: Path, plugin: bool) ->
         "default_workers_per_model": str(settings.workers),
         "default_response_timeout_seconds": str(settings.timeout_seconds),
         "max_request_size": str(settings.max_payload_bytes),
-        "max_response_size": str(max(settings.max_payload_bytes, MIN_ANSWER_MB * MB)),
+        "max_response_size": str(max(settings.max_payload_bytes, MIN_RESPONSE_MB * MB)),
         "job_queue_size": str(settings.queue_size),
         "number_of_gpu": str(settings.gpus),
         "decode_input_request": "false",

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastai_serving.responses import CSV, JSON, RequestError, media_type
+from fastai_serving.media_types import media_type
+from fastai_serving.responses import CSV, JSON, RequestError
 from fastai_serving.user_code.hooks import import_decoder
 
 NPY = "application/x-npy"

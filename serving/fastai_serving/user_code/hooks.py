@@ -32,7 +32,7 @@ _PARAMETERS = {
     "transform_fn": 4,
 }
 CONTEXT = "context"
-#: Of a generator's answer.
+#: What a generator may give.
 MAX_PIECES = 1_000_000
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 #: One for the process: what a script opens in one of its coroutines must be of use in the next.
@@ -107,8 +107,8 @@ class Hooks:
     script: str = ""
 
     @property
-    def answers_itself(self) -> bool:
-        """Whether the script has a part in answering a request, not only in getting ready."""
+    def handles_requests(self) -> bool:
+        """Whether the script has a part in what happens to a request, not only in getting ready."""
         return any((self.model_fn, self.input_fn, self.predict_fn, self.output_fn, self.transform_fn))
 
 
@@ -140,7 +140,7 @@ def _import(path: Path) -> ModuleType:
         sys.path.insert(0, folder)
     if path.stem not in sys.modules and path.stem.isidentifier():
         return importlib.import_module(path.stem)
-    # A script called as a module that is in use must not be taken for it, nor take its place.
+    # A script may share its name with an imported module; load it under another name.
     spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None

@@ -1,6 +1,6 @@
-"""What a user's script returned or raised, as an answer: bodies as they are, all else in a format that can hold it.
+"""What a user's script returned or raised, as a response: bodies as they are, all else in a format that can hold it.
 
-JSON is always valid JSON: NaN and Infinity, which it has no words for, are errors, and nothing is answered by its
+JSON is always valid JSON: NaN and Infinity, which it has no words for, are errors, and nothing is written by its
 Python name.
 """
 
@@ -12,21 +12,18 @@ import io
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 
 from fastai_serving.media_types import items, media_type, quality
-from fastai_serving.responses import CSV, JSON, JSON_LINES, MAX_MESSAGE, Answer, RequestError
+from fastai_serving.responses import CSV, JSON, JSON_LINES, MAX_MESSAGE, RequestError, Response
 from fastai_serving.user_code.decoders import NPY
 from fastai_serving.user_code.hints import hint
 from fastai_serving.user_code.hooks import collected
 
 TEXT, BYTES = "text/plain; charset=utf-8", "application/octet-stream"
-#: The order in which a wildcard takes them; the second names are only asked for.
-_FORMATS = (JSON, CSV, NPY, JSON_LINES, "application/jsonl")
-_CSV_TYPE = "text/csv; charset=utf-8"
 #: A text of more characters is taken for JSON by its first.
 _MAX_CHECKED = 1 << 20
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/(\*|[a-z0-9!#$&^_.+-]+)")
@@ -39,7 +36,7 @@ class _NoJsonError(Exception):
 
 
 def error_of_script(error: BaseException, script: str = "the script") -> RequestError:
-    """What a client is told: an exception that carries an HTTP status keeps it, any other is 500 with its message."""
+    """Say what a client is told: an exception with an HTTP status keeps it, any other is 500 with its message."""
     status = None
     for name in ("status_code", "status"):
         value = _attribute(error, name)
@@ -76,7 +73,7 @@ def _refused(message: str) -> RequestError:
 
 
 def plain(value: Any) -> Any:
-    """A value that json doesn't know as one that it does. Raises TypeError."""
+    """Turn a value that json doesn't know into one that it does. Raises TypeError."""
     if isinstance(value, np.ndarray | np.generic) or hasattr(value, "tolist"):
         return value.tolist()  # tensors and pandas's columns too
     if isinstance(value, os.PathLike):
@@ -91,7 +88,7 @@ def plain(value: Any) -> Any:
 
 
 def json_text(value: Any) -> str:
-    """``value`` as JSON. Raises RequestError 500 that says what can't be."""
+    """Write ``value`` as JSON. Raises RequestError 500 that says what can't be."""
     try:
         text = json.dumps(value, default=plain, ensure_ascii=False, allow_nan=False)
         text.encode()
@@ -142,21 +139,41 @@ def _npy_bytes(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def _encoded(value: Any, kind: str) -> Answer | None:
-    """``value`` in one of _FORMATS; None for an array's format when it is no such array."""
-    if kind not in (CSV, NPY):
-        return Answer((json_text(value) + "\n" * (kind != JSON)).encode(), JSON_LINES if kind != JSON else JSON)
+def _as_json(value: Any) -> Response:
+    return Response(json_text(value).encode(), JSON)
+
+
+def _as_json_lines(value: Any) -> Response:
+    return Response(f"{json_text(value)}\n".encode(), JSON_LINES)
+
+
+def _as_csv(value: Any) -> Response | None:
     array = _array(value)
-    if array is None or (kind == CSV and array.ndim > 2):
+    if array is None or array.ndim > 2:
         return None
-    return Answer(_csv_text(array).encode(), _CSV_TYPE) if kind == CSV else Answer(_npy_bytes(array), NPY)
+    return Response(_csv_text(array).encode(), "text/csv; charset=utf-8")
+
+
+def _as_npy(value: Any) -> Response | None:
+    array = _array(value)
+    return None if array is None else Response(_npy_bytes(array), NPY)
+
+
+#: How a value is written in each format, None where it can't be: in the order in which a wildcard takes them.
+_FORMATS: dict[str, Callable[[Any], Response | None]] = {
+    JSON: _as_json,
+    CSV: _as_csv,
+    NPY: _as_npy,
+    JSON_LINES: _as_json_lines,
+    "application/jsonl": _as_json_lines,  # another name: only asked for
+}
 
 
 # What the client accepts.
 
 
 def accepted(accept: str, default: str) -> list[str]:
-    """The media types of an Accept header, the most wanted first; ``default`` stands for an empty one and for */*."""
+    """List an Accept header's media types, the most wanted first; ``default`` stands for an empty one and for */*."""
     ranges = []
     for part in items(accept if accept.strip() else default, ","):
         kind, parameters = media_type(part)
@@ -181,18 +198,18 @@ def _one_type(accept: str, default: str) -> str:
     return named[0] if named else JSON
 
 
-def _negotiated(value: Any, accept: str, default: str) -> Answer | None:
+def _negotiated(value: Any, accept: str, default: str) -> Response | None:
     for kind in accepted(accept, default):
         first = kind.removesuffix("*") if kind.endswith("/*") else ""
-        for known in _FORMATS:
+        for known, write in _FORMATS.items():
             if kind in (known, "*", "*/*") or (first not in ("", "*/") and known.startswith(first)):
-                answer = _encoded(value, known)
-                if answer is not None:
-                    return answer
+                response = write(value)
+                if response is not None:
+                    return response
     return None
 
 
-# Answers.
+# Responses.
 
 
 def _joined(value: Any) -> Any:
@@ -207,7 +224,7 @@ def _joined(value: Any) -> Any:
     return pieces
 
 
-def _body(value: str | bytes, kind: str, stated: bool) -> Answer:
+def _body(value: str | bytes, kind: str, stated: bool) -> Response:
     """A body of the script's own making. Raises RequestError 500."""
     try:
         body = value.encode() if isinstance(value, str) else value
@@ -218,7 +235,7 @@ def _body(value: str | bytes, kind: str, stated: bool) -> Answer:
             raise _refused("the script's answer holds NaN or Infinity, which JSON can't say")
         if not stated and not _looks_like_json(body):
             kind = TEXT if isinstance(value, str) else BYTES
-    return Answer(body, kind)
+    return Response(body, kind)
 
 
 def _holds_words(body: bytes) -> bool:
@@ -241,8 +258,8 @@ def _looks_like_json(body: bytes) -> bool:
     return True
 
 
-def answer_from_body(result: Any, accept: str, default: str = JSON) -> Answer:
-    """The answer for what output_fn or transform_fn returned: a body, or (body, content type).
+def response_from_body(result: Any, accept: str, default: str = JSON) -> Response:
+    """Respond with what output_fn or transform_fn returned: a body, or (body, content type).
 
     Raises RequestError 500 for what can't be a body.
     """
@@ -261,25 +278,25 @@ def answer_from_body(result: Any, accept: str, default: str = JSON) -> Answer:
     if isinstance(result, str | bytes):
         return _body(result, kind or _one_type(accept, default), stated=kind is not None)
     if kind is None:
-        return _negotiated(result, accept, default) or Answer(json_text(result).encode(), JSON)
-    known = media_type(kind)[0]
-    answer = _encoded(result, known) if known in _FORMATS else None
-    return Answer(answer.body if answer else json_text(result).encode(), kind)
+        return _negotiated(result, accept, default) or Response(json_text(result).encode(), JSON)
+    write = _FORMATS.get(media_type(kind)[0], _as_json)
+    response = write(result)
+    return Response(response.body if response else json_text(result).encode(), kind)
 
 
-def answer_from_prediction(result: Any, accept: str, default: str = JSON) -> Answer:
-    """The answer for what predict_fn or the model returned, where there is no output_fn: bytes are a body.
+def response_from_prediction(result: Any, accept: str, default: str = JSON) -> Response:
+    """Respond with what predict_fn or the model returned, where there is no output_fn: bytes are a body.
 
     Raises RequestError 406 for an Accept that names no format for it, 500 for what JSON can't hold.
     """
     result = _joined(result)
     if isinstance(result, bytes | bytearray | memoryview):
         return _body(bytes(result), _one_type(accept, default), stated=False)
-    answer = _negotiated(result, accept, default)
-    if answer is None:
+    response = _negotiated(result, accept, default)
+    if response is None:
         raise RequestError(
             406,
             "not_acceptable",
             f"can't answer as {accept!r}; accept application/json, or for arrays text/csv or {NPY}",
         )
-    return answer
+    return response

@@ -1,4 +1,4 @@
-"""A user's own script: where it lies, and the packages it asks for.
+"""Which script of a user's is run: where it lies, and the packages it asks for.
 
 Where SageMaker puts one (sagemaker-inference and the SDK): SAGEMAKER_PROGRAM (default inference.py) in ``code`` of the
 model folder, or in SAGEMAKER_SUBMIT_DIRECTORY, which is a folder, an archive of one, or an archive on S3.
@@ -6,6 +6,7 @@ model folder, or in SAGEMAKER_SUBMIT_DIRECTORY, which is a folder, an archive of
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,18 +16,16 @@ from urllib.parse import urlsplit
 from sagemaker_inference import parameters
 
 from fastai_container.errors import UserError, unreadable
-from fastai_serving.environment import CREDENTIALS_ENV
+from fastai_serving.environment import CREDENTIALS_ENV, PACKAGES_ENV, SCRIPT_ENV, STATE_ENV
 from fastai_serving.user_code import code_archive, packages
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_PROGRAM = "inference.py"
 SUBMIT_DIRECTORY_ENV = "SAGEMAKER_SUBMIT_DIRECTORY"
 REQUIREMENTS = "requirements.txt"
 #: What the SDK says of a script in model.tar.gz.
 _IN_THE_MODEL = ("/opt/ml/model/code", "file:///opt/ml/model/code")
-#: How the supervisor tells a worker which script to run ("" for none; not at all on a multi-model endpoint), and where
-#: the packages are that it asked for.
-SCRIPT_ENV = "FASTAI_SAGEMAKER_SCRIPT"
-PACKAGES_ENV = "FASTAI_SAGEMAKER_PACKAGES"
 
 
 @dataclass(frozen=True)
@@ -159,3 +158,24 @@ def prepare(script: Script | None, state: Path) -> dict[str, str]:
         if installed is not None:
             told[PACKAGES_ENV] = str(installed)
     return told
+
+
+def of_worker(folder: Path, environment: Mapping[str, str] = os.environ) -> tuple[Path | None, Path | None]:
+    """Say which script a worker runs for the model in ``folder``, and where that script's packages are.
+
+    Of one model that is what ``prepare`` told; a model of a multi-model endpoint brings its own, whose packages are
+    installed here. Raises UserError.
+    """
+    told = environment.get(SCRIPT_ENV)
+    if told is not None:
+        installed = environment.get(PACKAGES_ENV)
+        return (Path(told), Path(installed) if installed else None) if told else (None, None)
+    script, state = find_of_model(folder, environment), environment.get(STATE_ENV)
+    if script is None:
+        for sentence in unused(folder):
+            logger.warning("%s", sentence)
+        return None, None
+    requirements = script.parent / REQUIREMENTS
+    if not state or not requirements.is_file():
+        return script, None
+    return script, packages.install_once(requirements, Path(state))

@@ -7,6 +7,7 @@ a TorchScript program alone is the exception.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 from fastai_container.errors import ModelFolderError
 from fastai_container.foreign import torchscript
 from fastai_container.model_folder import MANIFEST
-from fastai_serving.responses import RequestError, prediction, top_k
+from fastai_serving.response_formats import prediction
+from fastai_serving.responses import RequestError
 from fastai_serving.user_code.hints import is_installed
 from fastai_serving.user_code.script_responses import plain
 
@@ -100,11 +102,14 @@ def predict_with_learner(learner: Any, picture: Any) -> tuple[Any, Any, Any]:
     return decoded, index, probabilities
 
 
-def learner_content(learner: Any, result: tuple[Any, Any, Any], attributes: str) -> tuple[dict[str, Any], bool]:
-    """The answer's content for what fastai's predict gave, and whether it is that of one label among several.
+def learner_content(
+    learner: Any, result: tuple[Any, Any, Any], top_k: Callable[[int], int]
+) -> tuple[dict[str, Any], bool]:
+    """Say what fastai's predict gave, and whether that is one label among several.
 
-    That is ours (see answers.prediction); of several labels "classes" are those that hold, with the confidence of
-    all; of anything else "prediction" is the value. Raises RequestError 400 for a wrong top_k.
+    One label is said as the built-in model says it (``response_formats.prediction``); of several labels "classes" are
+    those that hold, with the confidence of all; of anything else "prediction" is the value. ``top_k`` says how many of
+    so many classes the client wants, and raises RequestError 400 where it said something else.
     """
     decoded, index, probabilities = result
     vocab = [str(name) for name in _vocab(learner)]
@@ -113,7 +118,7 @@ def learner_content(learner: Any, result: tuple[Any, Any, Any], attributes: str)
         value = decoded if _is_plain(decoded) else index
         return {"prediction": value}, False
     several = np.asarray(plain(index)).shape == row.shape
-    content = prediction(row, vocab, top_k(attributes, len(vocab)))
+    content = prediction(row, vocab, top_k(len(vocab)))
     if several:
         held = [vocab[place] for place in np.flatnonzero(np.asarray(plain(index)))]
         return {"classes": held, "predictions": content["predictions"]}, False

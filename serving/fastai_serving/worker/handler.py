@@ -1,4 +1,4 @@
-"""What multi-model-server's workers call: loads the model, then answers a batch of requests."""
+"""What multi-model-server's workers call: load the model, then respond to batches of requests."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from typing import Any
 from fastai_container.errors import UserError, unreadable
 from fastai_serving import logs
 from fastai_serving.environment import STATE_ENV, WorkerSettings, log_level
-from fastai_serving.responses import INTERNAL, MAX_MESSAGE, Answer, error_answer
+from fastai_serving.responses import INTERNAL, MAX_MESSAGE, Response, error_response
 from fastai_serving.user_code import packages, scripts
 from fastai_serving.user_code.hooks import load_hooks
-from fastai_serving.user_code.scripts import PACKAGES_ENV, SCRIPT_ENV
 from fastai_serving.worker.malloc_trim import Trimmer
-from fastai_serving.worker.service import Request, Service
+from fastai_serving.worker.request import Request
+from fastai_serving.worker.service import Service
 from fastai_serving.worker.wire import phrase, sendable
 
 logger = logging.getLogger(__name__)
 
-#: The plug-in looks for it: an answer without it is multi-model-server's own.
+#: The plug-in looks for it: a response without it is multi-model-server's own.
 MARK = "x-fastai-worker"
 #: The client's Content-Type, which the plug-in keeps from multi-model-server.
 CONTENT_TYPE = "x-fastai-content-type"
 #: How many workers had something to do when the plug-in gave this one its batch.
 BUSY = "x-fastai-busy"
-#: A worker is what the kernel shall end first when memory is short: the front end then says 507 and starts another.
+#: Let the kernel's OOM killer pick a worker before the front end, which then says 507 and starts another.
+#: proc(5): https://man7.org/linux/man-pages/man5/proc_pid_oom_score_adj.5.html
 _OOM_SCORE = "500"
 _COUNT = re.compile(r"[0-9]{1,4}")
 
@@ -48,34 +49,19 @@ def _body(parameters: Mapping[str, Any]) -> bytes:
 
 
 def _clean_path(folder: Path) -> None:
-    """multi-model-server puts the model folder before everything: a file in it must not stand in for a module."""
+    """Take the model folder, which multi-model-server puts first, from the path: no file in it stands for a module."""
     unwanted = {folder.resolve(), Path.cwd().resolve()}
     sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() not in unwanted]
 
 
-def _script(folder: Path) -> tuple[Path | None, str | None]:
-    """The user's script and where its packages are: the supervisor's word, or what this one of many models brings."""
-    told = os.environ.get(SCRIPT_ENV)
-    if told is not None:
-        return (Path(told), os.environ.get(PACKAGES_ENV)) if told else (None, None)
-    script, state = scripts.find_of_model(folder), os.environ.get(STATE_ENV)
-    if script is None:
-        for sentence in scripts.unused(folder):
-            logger.warning("%s", sentence)
-        return None, None
-    requirements = script.parent / scripts.REQUIREMENTS
-    installed = packages.install_once(requirements, Path(state)) if state and requirements.is_file() else None
-    return script, str(installed) if installed else None
-
-
 def load(context: Any) -> Service:
-    """The service for the model of ``context``. Raises UserError, or whatever a user's script raises."""
+    """Load the service for the model of ``context``. Raises UserError, or whatever a user's script raises."""
     folder = Path(context.system_properties["model_dir"])
     _clean_path(folder)
-    script, installed = _script(folder)
-    for sentence in packages.late(Path(installed)) if installed else ():
+    script, installed = scripts.of_worker(folder)
+    for sentence in packages.late(installed) if installed else ():
         logger.warning("%s", sentence)
-    hooks = load_hooks(script, installed) if script else None
+    hooks = load_hooks(script, str(installed) if installed else None) if script else None
     gpu = context.system_properties.get("gpu_id")
     return Service(folder, WorkerSettings.from_environment(), hooks=hooks, gpu=gpu, context=context)
 
@@ -133,12 +119,32 @@ def _load_or_end(context: Any) -> Service:
 
 
 def handle(data: list[Mapping[str, Any]] | None, context: Any) -> list[bytes]:
-    """MMS's entry point: called with no data to load the model, then with a list of requests."""
+    """Load the model when called with no data, as multi-model-server first does; then respond to a list of requests."""
     global _service
     if _service is None:
         _service = _load_or_end(context)
     if data is None:
         return []
+    settings = _service.settings
+    requests, busy = _requests(data, context, settings.default_accept)
+    bodies = []
+    size = sum(len(request.body) for request in requests)
+    for index, (request, made) in enumerate(zip(requests, _responses(_service, requests, busy), strict=True)):
+        response = sendable(made, request.accept, settings.default_accept, settings.max_response_bytes)
+        context.set_response_content_type(index, response.content_type)
+        context.set_response_status(response.status, phrase(response.status), index)
+        context.set_response_header(index, MARK, "1")
+        for name, value in response.headers.items():
+            context.set_response_header(index, name, value)
+        bodies.append(response.body)
+    _trimmer.note(size + sum(map(len, bodies)))
+    # Else multi-model-server prints them for each batch, and the front end reads the lines and drops them.
+    context.metrics = None
+    return bodies
+
+
+def _requests(data: list[Mapping[str, Any]], context: Any, default_accept: str) -> tuple[list[Request], int | None]:
+    """The requests of a batch, and how many workers had something to do when it was given; None where nobody says."""
     requests: list[Request] = []
     busy: int | None = None
     for index, parameters in enumerate(data):
@@ -149,33 +155,20 @@ def handle(data: list[Mapping[str, Any]] | None, context: Any) -> list[bytes]:
         told = headers.pop(BUSY, "")
         busy = int(told) if _COUNT.fullmatch(told) else busy
         content_type = headers.pop(CONTENT_TYPE, headers.get("content-type", ""))
-        requests.append(Request(headers, _body(parameters), content_type, headers.get("accept", "")))
-    settings = _service.settings
-    answers = []
-    size = sum(len(request.body) for request in requests)
-    for index, (request, made) in enumerate(zip(requests, _answers(_service, requests, busy), strict=True)):
-        answer = sendable(made, request.accept, settings.default_accept, settings.max_answer_bytes)
-        context.set_response_content_type(index, answer.content_type)
-        context.set_response_status(answer.status, phrase(answer.status), index)
-        context.set_response_header(index, MARK, "1")
-        for name, value in answer.headers.items():
-            context.set_response_header(index, name, value)
-        answers.append(answer.body)
-    _trimmer.note(size + sum(map(len, answers)))
-    # Else multi-model-server prints them for each batch, and the front end reads the lines and drops them.
-    context.metrics = None
-    return answers
+        accept = headers.get("accept", "")
+        requests.append(Request(headers, _body(parameters), content_type, accept, default_accept))
+    return requests, busy
 
 
-def _answers(service: Service, requests: list[Request], busy: int | None) -> list[Answer]:
-    """An answer for each request, whatever happens: multi-model-server's own for an exception is an error for all."""
+def _responses(service: Service, requests: list[Request], busy: int | None) -> list[Response]:
+    """A response to each request, whatever happens: multi-model-server's own for an exception is an error for all."""
     try:
-        answers = service.answer(requests, busy)
-        if len(answers) != len(requests):
-            raise RuntimeError(f"{len(answers)} answers to {len(requests)} requests")
+        responses = service.respond(requests, busy)
+        if len(responses) != len(requests):
+            raise RuntimeError(f"{len(responses)} answers to {len(requests)} requests")
     except MemoryError:
         raise  # multi-model-server reports it as 507
     except Exception as error:
         logger.error("the batch failed", exc_info=error)
-        return [error_answer(INTERNAL) for _ in requests]
-    return answers
+        return [error_response(INTERNAL) for _ in requests]
+    return responses

@@ -1,11 +1,11 @@
 """Keep oneTBB, whose threads OpenVINO runs on, from starting any before a fork.
 
-They would be lost in it, and a program of several threads would wait for them forever.
+They would be lost in it, and a model compiled for several threads would wait for them forever.
 
-It starts them when work first asks for them, and no earlier: a program that is compiled and run while the limit is one
-thread has none, and after the fork gets its own once the limit is lifted. The limit is oneTBB's own (its specification,
-global_control, max_allowed_parallelism). It can't be moved back and forth: with threads there, a limit of one makes
-them spin (2021.13).
+It starts them when work first asks for them, and no earlier: a model that is compiled and run while the limit is one
+thread has none, and after the fork gets its own once the limit is released. The limit is oneTBB's own
+(in its specification: global_control, max_allowed_parallelism). It can't be moved back and forth: with threads there, a
+limit of one makes them spin (2021.13).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class _GlobalControl(ctypes.Structure):
     _fields_ = (("value", ctypes.c_size_t), ("reserved", ctypes.c_ssize_t), ("parameter", ctypes.c_int))
 
 
-class SingleThread:
-    """Until ``lift`` is called, in this process or in one forked from it, oneTBB works in the calling thread alone.
+class SingleThreadLimit:
+    """Until ``release`` is called, in this process or in one forked from it, oneTBB works in the calling thread alone.
 
     Raises OSError where OpenVINO's oneTBB isn't the one that this knows.
     """
@@ -44,6 +44,6 @@ class SingleThread:
         self._control = _GlobalControl(1, 0, _MAX_ALLOWED_PARALLELISM)
         create(ctypes.byref(self._control))
 
-    def lift(self) -> None:
-        """To be called once."""
+    def release(self) -> None:
+        """End the limit; to be called once."""
         self._destroy(ctypes.byref(self._control))

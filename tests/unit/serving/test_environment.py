@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
 import re
 
 import pytest
 
-from fastai_container.errors import UserError
 from fastai_serving.environment import (
     MB,
     SettingError,
@@ -18,7 +16,6 @@ from fastai_serving.environment import (
     log_level,
     unused,
 )
-from fastai_serving.supervisor import mms_server
 from tests.conftest import ROOT
 
 
@@ -117,19 +114,6 @@ def test_a_variable_that_is_not_used_is_named_with_the_nearest(name, hint):
         assert found[0].endswith(f"is not used{hint}")
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("MMS_JOB_QUEUE", "; did you mean MMS_JOB_QUEUE_SIZE?"),
-        ("MMS_DEFAULT_WORKERS_PER_MODEL", "; set SAGEMAKER_MODEL_SERVER_WORKERS"),
-        ("MMS_KEYSTORE", ""),
-    ],
-)
-def test_a_key_of_multi_model_server_s_that_does_nothing_here_is_named(name, hint):
-    assert mms_server.unused({name: "1"}) == [f"the environment variable {name} is not used{hint}"]
-    assert mms_server.unused({name: " ", "MMS_JOB_QUEUE_SIZE": "5", "HOME": "/"}) == []
-
-
 def test_what_sagemaker_itself_sets_is_not_named():
     own = "REGION BATCH BATCH_STRATEGY MAX_CONCURRENT_TRANSFORMS MAX_PAYLOAD_IN_MB SAFE_PORT_RANGE PROGRAM"
     own += " CONTAINER_LOG_LEVEL SUBMIT_DIRECTORY BASE_DIR BIND_TO_PORT MODEL_SERVER_TIMEOUT REQUIREMENTS JOB_NAME"
@@ -143,17 +127,10 @@ def test_every_setting_that_is_documented_is_known():
     assert unused(dict.fromkeys(names, "1")) == []
 
 
-def test_only_the_supervisor_tells_workers_what_is_its_own(monkeypatch, tmp_path):
-    for name in ("FASTAI_SAGEMAKER_SCRIPT", "FASTAI_SAGEMAKER_PACKAGES", "FASTAI_SAGEMAKER_SEAL"):
-        monkeypatch.setenv(name, "/tmp/evil.py")
-    told = mms_server.environment(Settings.from_environment({}), tmp_path, credentials=True)
-    assert "/tmp/evil.py" not in told.values()
-
-
 def test_how_large_an_answer_may_be():
-    assert WorkerSettings.from_environment({}).max_answer_bytes == 64 * MB
-    assert WorkerSettings.from_environment({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "100"}).max_answer_bytes == 100 * MB
-    assert WorkerSettings.from_environment({"MMS_MAX_RESPONSE_SIZE": "1000"}).max_answer_bytes == 1000
+    assert WorkerSettings.from_environment({}).max_response_bytes == 64 * MB
+    assert WorkerSettings.from_environment({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "100"}).max_response_bytes == 100 * MB
+    assert WorkerSettings.from_environment({"MMS_MAX_RESPONSE_SIZE": "1000"}).max_response_bytes == 1000
 
 
 def test_a_default_answer_that_only_a_script_can_give_is_refused_without_one():
@@ -198,13 +175,6 @@ def test_without_a_limit_the_free_memory_counts(monkeypatch):
     assert settings.picture_mb == 700 - settings.heap_mb - 128 - 192
 
 
-def test_a_workers_limits_are_those_of_the_start(tmp_path):
-    settings = Settings.from_environment({"FASTAI_SAGEMAKER_PICTURE_MEMORY_MB": "77"})
-    told = mms_server.environment(settings, tmp_path, credentials=False)
-    assert WorkerSettings.from_environment(told).picture_bytes == 77 * MB
-    assert WorkerSettings.from_environment(told).max_pixels == 100_000_000
-
-
 @pytest.mark.parametrize("limit", [None, 64, 140, 256, 512, 768, 1024, 2048, 8192])
 @pytest.mark.parametrize("payload", [1, 6, 20, 100, 1000])
 def test_bodies_and_answers_fit_into_the_heap(payload, limit):
@@ -224,62 +194,3 @@ def test_bodies_and_answers_fit_into_the_heap(payload, limit):
 def test_a_payload_that_does_not_fit_is_named():
     with pytest.raises(SettingError, match=r"SAGEMAKER_MAX_PAYLOAD_IN_MB=100: .* limit of 512 MB; set at most 32"):
         heap_mb(100, 512 * MB)
-
-
-def test_a_script_s_requests_are_batched_only_when_that_is_asked_for(tmp_path):
-    settings = Settings.from_environment({})
-    assert settings.script_batch_size == 1
-    assert settings.batch_size > 1
-    asked = Settings.from_environment({"FASTAI_SAGEMAKER_BATCH_SIZE": "5"})
-    assert (asked.batch_size, asked.script_batch_size) == (5, 5)
-    values = mms_server.plugin_properties(settings, tmp_path, tmp_path, tmp_path, script=True, preload=False)
-    assert (values["fastai.script"], values["fastai.script_batch_size"]) == ("true", "1")
-
-
-def test_multi_model_server_is_not_told_to_load_models_itself():
-    mms_server.check_environment({})
-    mms_server.check_environment({"MMS_LOAD_MODELS": " "})
-    with pytest.raises(UserError, match="MMS_LOAD_MODELS is not obeyed"):
-        mms_server.check_environment({"MMS_LOAD_MODELS": "all"})
-
-
-@pytest.mark.parametrize(
-    ("version", "trims"),
-    [("17.0.8", False), ("17.0.9", True), ("17.0.21.1", True), ("18.0.2", False), ("21.0.1", True), ("25", True)],
-)
-def test_java_is_told_to_trim_only_where_it_can(tmp_path, version, trims):
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "release").write_text(f'IMPLEMENTOR="x"\nJAVA_VERSION="{version}"\n')
-    assert mms_server._trims(str(tmp_path / "bin" / "java")) is trims
-    assert not mms_server._trims(str(tmp_path / "elsewhere" / "bin" / "java"))
-
-
-def test_credentials_are_left_out(monkeypatch, tmp_path):
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "x")
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    settings = Settings.from_environment({})
-    without = mms_server.environment(settings, tmp_path, credentials=False)
-    assert "AWS_SECRET_ACCESS_KEY" not in without
-    assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in without
-    assert without["AWS_REGION"] == "eu-west-1"
-    assert mms_server.environment(settings, tmp_path, credentials=True)["AWS_SECRET_ACCESS_KEY"] == "x"
-
-
-def test_the_management_api_has_no_address_of_its_own(tmp_path):
-    settings = Settings.from_environment({})
-    with_plugin = mms_server.configuration(settings, tmp_path, tmp_path, plugin=True)
-    assert with_plugin["inference_address"] == with_plugin["management_address"]
-    assert "load_models" not in with_plugin
-    alone = mms_server.configuration(settings, tmp_path, tmp_path, plugin=False)
-    assert alone["management_address"].startswith("unix:")
-
-
-def test_a_model_is_loaded_before_the_fork_only_where_it_survives_one(tmp_path):
-    settings = dataclasses.replace(Settings.from_environment({}), threads=1, gpus=0, multi_model=False)
-    assert mms_server.preloads(settings, script=False)
-    properties = mms_server.plugin_properties(settings, tmp_path, tmp_path, tmp_path, script=False, preload=True)
-    assert properties["fastai.preload"] == "true"
-    assert not mms_server.preloads(settings, script=True)
-    for other in ({"threads": 2}, {"gpus": 1}, {"multi_model": True}):
-        assert not mms_server.preloads(dataclasses.replace(settings, **other), script=False)

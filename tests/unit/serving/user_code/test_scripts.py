@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from fastai_container.errors import UserError
-from fastai_serving.user_code.scripts import SCRIPT_ENV, Script, find, find_of_model, not_for_many, prepare, unused
+from fastai_serving.environment import PACKAGES_ENV, SCRIPT_ENV, STATE_ENV
+from fastai_serving.user_code import scripts
+from fastai_serving.user_code.scripts import Script, find, find_of_model, not_for_many, of_worker, prepare, unused
 
 
 @pytest.fixture
@@ -103,3 +105,23 @@ def test_variables_that_many_models_do_not_get():
 
 def test_no_script_is_said_to_the_workers(tmp_path: Path):
     assert prepare(None, tmp_path) == {SCRIPT_ENV: ""}
+
+
+def test_a_worker_runs_what_the_supervisor_told(folder: Path, tmp_path: Path):
+    script(folder, "")
+    told = {SCRIPT_ENV: "/elsewhere/mine.py"}
+    assert of_worker(folder, told) == (Path("/elsewhere/mine.py"), None)
+    assert of_worker(folder, told | {PACKAGES_ENV: "/state/packages"})[1] == Path("/state/packages")
+    assert of_worker(folder, {SCRIPT_ENV: ""}) == (None, None), "none, whatever lies in the folder"
+
+
+def test_a_worker_of_many_models_runs_what_each_brings(folder: Path, tmp_path: Path, monkeypatch, caplog):
+    script(folder, "", "predictor.py")
+    assert of_worker(folder, {}) == (None, None)
+    assert "predictor.py is not used" in caplog.text
+    path = script(folder, "")
+    assert of_worker(folder, {STATE_ENV: str(tmp_path)}) == (path, None)
+    (folder / "code" / "requirements.txt").write_text("x")
+    monkeypatch.setattr(scripts.packages, "install_once", lambda requirements, state: state / "installed")
+    assert of_worker(folder, {STATE_ENV: str(tmp_path)}) == (path, tmp_path / "installed")
+    assert of_worker(folder, {}) == (path, None)

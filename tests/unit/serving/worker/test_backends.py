@@ -1,108 +1,131 @@
-"""The program for GPUs, run on the CPU; needs torch, which the serving image for CPUs has not."""
+"""Whatever a backend opens is what training wrote, and fits together: a small compiled model, altered in every way."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import json
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
+from openvino import opset13 as ops
 
 from fastai_container.errors import ModelFolderError
-from fastai_container.model_folder import PROGRAM, TORCH_PROGRAM, ModelManifest
-from fastai_container.resources import cpu_count
-from fastai_serving.worker import backends
-from fastai_serving.worker.backends import CpuRuntime, TorchRuntime
+from fastai_container.model_folder import (
+    PROGRAM,
+    PROGRAM_WEIGHTS,
+    TORCH_PROGRAM,
+    ModelManifest,
+    read_manifest,
+    seal,
+    writing,
+)
+from fastai_serving.environment import JSON, SEAL_ENV, WorkerSettings
+from fastai_serving.worker.backends import load_backend
+from fastai_serving.worker.service import Request, Service
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("fastai")
-SIZE, CLASSES = 32, 3
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder's two programs of one small network."""
-    from fastai_training.exporting.export import write_program, write_torch_program
-
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 8, 3, stride=2, padding=1),
-        torch.nn.BatchNorm2d(8),
-        torch.nn.ReLU(),
-        torch.nn.AdaptiveAvgPool2d(1),
-        torch.nn.Flatten(),
-        torch.nn.Linear(8, CLASSES),
-    ).eval()
-    details = ModelManifest("small", ["a", "b", "c"], SIZE, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    root = tmp_path_factory.mktemp("model")
-    with torch.no_grad():
-        write_program(network, details, root / PROGRAM)
-        write_torch_program(network, details, root / TORCH_PROGRAM)
-    return root
+SIZE = 8
+VOCAB = ["red", "green", "blue"]
+SETTINGS = WorkerSettings(1, JSON, 10_000, 2)
 
 
-@pytest.mark.parametrize("count", [1, 2, 7])
-def test_both_programs_give_the_same(folder: Path, count: int):
-    pictures = np.random.default_rng(count).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
-    on_torch = TorchRuntime(folder, "cpu").predict(pictures)
-    assert on_torch.shape == (count, CLASSES)
-    assert on_torch.dtype == np.float32
-    np.testing.assert_allclose(on_torch.sum(axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(on_torch, CpuRuntime(folder, 1).predict(pictures), atol=2e-3)
-    half = TorchRuntime(folder, "cpu", half=True).predict(pictures)
-    assert half.dtype == np.float32
-    np.testing.assert_allclose(half, on_torch, atol=3e-2)
-    assert (half != on_torch).any(), "half precision was not used"
+def write_program(path: Path, scale: float = 1.0) -> None:
+    """The mean of each colour as a share of their sum: probabilities of red, green and blue."""
+    pictures = ops.parameter([-1, SIZE, SIZE, 3], np.uint8, name="pictures")
+    # Weights large enough that they are in the .bin, and not only in the graph.
+    weights = ops.constant(np.full((SIZE, SIZE, 3), scale, np.float32))
+    sums = ops.reduce_sum(ops.multiply(ops.convert(pictures, np.float32), weights), np.array([1, 2]), False)
+    total = ops.add(ops.reduce_sum(sums, np.array([1]), True), np.float32(1e-3))
+    openvino.save_model(openvino.Model([ops.divide(sums, total)], [pictures]), str(path), compress_to_fp16=False)
 
 
-#: A runtime is made, and used after a fork, which leaves one thread: answers, threads, and CPU time while idle.
-FORKED = """
-import os, sys, time
-import numpy as np
-from pathlib import Path
-from fastai_serving.worker.backends import CpuRuntime
-
-def threads():
-    return len(os.listdir("/proc/self/task"))
-
-pictures = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
-runtime = CpuRuntime(Path(sys.argv[1]), 1, cores=2)
-expected = runtime.predict(pictures)
-if os.fork():
-    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
-assert threads() == 1
-for busy, most in ((2, 1), (1, 2), (2, 2), (1, 2), (2, 2)):
-    runtime.share(busy)
-    for _ in range(50):
-        np.testing.assert_allclose(runtime.predict(pictures), expected, atol=1e-6)
-    assert threads() == most, (busy, threads())
-    time.sleep(0.2)
-    begin = time.process_time()
-    time.sleep(0.5)
-    assert time.process_time() - begin < 0.1, "a thread spins while there is nothing to do"
-print("done", flush=True)
-os._exit(0)
-"""
+def write(folder: Path, vocab: list[str] = VOCAB, size: int = SIZE, scale: float = 1.0) -> Path:
+    details = ModelManifest("small", vocab, size, [0.5] * 3, [0.5] * 3)
+    with writing(folder, details) as partial:
+        (partial / PROGRAM).parent.mkdir()
+        write_program(partial / PROGRAM, scale)
+        (partial / "model.safetensors").write_bytes(b"the weights")
+    return folder
 
 
-@pytest.mark.skipif(cpu_count() < 2, reason="there is one core, so OpenVINO gives every program one thread")
-def test_a_lone_request_has_every_core_after_a_fork_too(folder: Path):
-    done = subprocess.run([sys.executable, "-c", FORKED, folder], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+def serve(folder: Path) -> Service:
+    return Service(folder, SETTINGS)
 
 
-def test_without_onetbbs_limit_a_worker_keeps_its_one_thread(folder: Path, monkeypatch, caplog):
-    def missing():
-        raise OSError("libtbb.so.12 is missing")
-
-    monkeypatch.setattr(backends, "SingleThread", missing)
-    alone = CpuRuntime(folder, 1, cores=4)
-    alone.share(1)
-    assert alone.predict(np.zeros((1, SIZE, SIZE, 3), dtype=np.uint8)).shape == (1, CLASSES)
-    assert "one core of 4: libtbb.so.12 is missing" in caplog.text
+def red() -> Request:
+    return Request({}, f"P6 {SIZE} {SIZE} 255\n".encode() + b"\xff\0\0" * SIZE * SIZE, "image/x-portable-pixmap", "")
 
 
-def test_a_folder_without_the_program_says_what_to_do(tmp_path: Path):
-    with pytest.raises(ModelFolderError, match=r"torch/model\.pt2.*serve it on CPUs"):
-        TorchRuntime(tmp_path, "cpu")
+def test_a_right_model_answers(tmp_path):
+    response = serve(write(tmp_path)).respond([red()])[0]
+    assert (response.status, json.loads(response.body)["class"]) == (200, "red")
+
+
+def alter(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", [PROGRAM, PROGRAM_WEIGHTS])
+def test_altered_files_are_refused_with_nobody_to_verify_them_before(tmp_path, name):
+    alter(write(tmp_path) / name)
+    with pytest.raises(ModelFolderError, match=rf"{name} is not the file that training wrote"):
+        serve(tmp_path)
+
+
+def test_what_is_not_opened_is_not_read(tmp_path):
+    (write(tmp_path) / "model.safetensors").write_bytes(b"damaged, but nobody uses it here")
+    assert serve(tmp_path)
+
+
+def test_a_program_that_model_json_does_not_list_is_refused(tmp_path):
+    write(tmp_path)
+    content = json.loads((tmp_path / "model.json").read_text())
+    for name in (PROGRAM, PROGRAM_WEIGHTS):
+        without = content | {"files": {other: facts for other, facts in content["files"].items() if other != name}}
+        (tmp_path / "model.json").write_text(json.dumps(without))
+        with pytest.raises(ModelFolderError, match=f"doesn't list {name}"):
+            serve(tmp_path)
+    (tmp_path / "model.json").write_text(json.dumps(content))
+    (tmp_path / TORCH_PROGRAM).parent.mkdir()
+    (tmp_path / TORCH_PROGRAM).write_bytes(b"anybody's")
+    with pytest.raises(ModelFolderError, match=f"doesn't list {TORCH_PROGRAM}"):
+        load_backend(tmp_path, read_manifest(tmp_path), 1, gpu=0)
+
+
+def test_the_supervisors_word_holds_for_the_files_that_it_saw(tmp_path, monkeypatch):
+    model = read_manifest(write(tmp_path))
+    hashed: list[Path] = []
+    monkeypatch.setattr("fastai_container.model_folder._sha256", lambda path: hashed.append(path) or "")
+    monkeypatch.setenv(SEAL_ENV, seal(tmp_path, model))
+    assert serve(tmp_path)
+    assert hashed == []
+    alter(tmp_path / PROGRAM_WEIGHTS)
+    with pytest.raises(ModelFolderError, match="SHA-256 differs"):
+        serve(tmp_path)
+    assert hashed
+    hashed.clear()
+    monkeypatch.setenv(SEAL_ENV, "")
+    with pytest.raises(ModelFolderError, match="SHA-256 differs"):
+        serve(tmp_path)
+    assert hashed
+
+
+@pytest.mark.parametrize("count", [2, 4, 40])
+def test_a_vocabulary_of_another_length_is_refused_at_the_start(tmp_path, count):
+    write(tmp_path, [f"class {index}" for index in range(count)])
+    with pytest.raises(ModelFolderError, match=f"has 3 outputs but model.json names {count} classes"):
+        serve(tmp_path)
+
+
+def test_another_image_size_than_the_programs_is_refused_at_the_start(tmp_path):
+    write(tmp_path, size=16)
+    with pytest.raises(ModelFolderError, match=r"takes pictures of 8 x 8 pixels but model\.json says 16"):
+        serve(tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_refused_at_the_start(tmp_path):
+    write(tmp_path, scale=float("nan"))
+    with pytest.raises(ModelFolderError, match="NaN or infinite"):
+        serve(tmp_path)

@@ -1,128 +1,70 @@
 from __future__ import annotations
 
-import io
-import json
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from fastai_container.model_folder import ModelManifest
+from fastai_container.errors import UserError
 from fastai_serving.environment import WorkerSettings
-from fastai_serving.worker import builtin_model
-from fastai_serving.worker.heat_map import STEPS, draw, fit, heat_map
-from fastai_serving.worker.service import Request, Service
+from fastai_serving.responses import Response
+from fastai_serving.user_code.hooks import Hook, Hooks
+from fastai_serving.worker import script_model, service
+from fastai_serving.worker.builtin_model import BuiltinModel, Predictor
+from fastai_serving.worker.request import Request
+from fastai_serving.worker.script_model import ScriptModel
+from fastai_serving.worker.service import Service, load_served_model
 
-SIZE = 32
+SETTINGS = WorkerSettings(1, "application/json", 10_000)
 
 
-class Runtime:
-    """Class 1 in proportion to the brightness of the picture's upper left quarter."""
-
+class FakeModel:
     def __init__(self) -> None:
-        self.batches: list[int] = []
-        self.fail_above = 1000
-        self.error: type[Exception] = RuntimeError
-        self.shared: list[int] = []
+        self.busy: list[int] = []
 
-    def share(self, busy: int) -> None:
-        self.shared.append(busy)
+    def predict(self, requests: Any) -> list[Response]:
+        return [Response(request.body) for request in requests]
 
-    def predict(self, pictures: np.ndarray) -> np.ndarray:
-        self.batches.append(len(pictures))
-        if len(pictures) > self.fail_above:
-            raise self.error("no")
-        bright = pictures[:, : SIZE // 2, : SIZE // 2].mean(axis=(1, 2, 3)) / 256
-        return np.stack([1 - bright, bright], axis=1).astype(np.float32)
+    def set_busy_workers(self, busy: int) -> None:
+        self.busy.append(busy)
 
 
 @pytest.fixture
-def runtime(monkeypatch) -> Runtime:
-    runtime = Runtime()
-    model = ModelManifest("net", ["dark", "light"], SIZE, [0.5] * 3, [0.5] * 3)
-    monkeypatch.setattr(builtin_model, "read_manifest", lambda folder: model)
-    monkeypatch.setattr(builtin_model, "load_runtime", lambda *_: runtime)
-    return runtime
+def ours(monkeypatch, tmp_path: Path) -> Path:
+    """A folder with a model of ours, which nobody runs."""
+    (tmp_path / "model.json").write_text("{}")
+
+    def load(*_: Any) -> Predictor:
+        predictor = Predictor.__new__(Predictor)
+        predictor.model = type("Model", (), {"image_size": 8, "vocab": ["a", "b"]})()
+        return predictor
+
+    monkeypatch.setattr(service, "load_predictor", load)
+    monkeypatch.setattr(script_model, "load_predictor", load)
+    return tmp_path
 
 
-@pytest.fixture
-def ours(runtime: Runtime, tmp_path) -> Service:
-    built = Service(tmp_path, WorkerSettings(1, "application/json", 10_000, 4))
-    assert sorted(runtime.batches) == [1, 4], "warmed up with a single picture and a whole batch"
-    runtime.batches.clear()
-    return built
+def test_which_model_is_served(ours: Path):
+    hook = Hook(lambda *_: None)
+    assert isinstance(load_served_model(ours, SETTINGS), BuiltinModel)
+    ready = load_served_model(ours, SETTINGS, Hooks(model_warmup_fn=hook))
+    assert isinstance(ready, BuiltinModel), "a script that only gets ready leaves the batches to ours"
+    assert isinstance(load_served_model(ours, SETTINGS, Hooks(output_fn=hook)), ScriptModel)
 
 
-def picture(value: int, size: int = SIZE) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", (size, size), (value, value, value)).save(stream, "PNG")
-    return stream.getvalue()
+def test_a_default_format_that_is_not_ours_is_refused_without_a_script(ours: Path):
+    odd = WorkerSettings(1, "application/x-npy", 10_000)
+    with pytest.raises(UserError, match="SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"):
+        load_served_model(ours, odd)
+    assert load_served_model(ours, odd, Hooks(output_fn=Hook(lambda *_: None)))
 
 
-def request(body: bytes, accept: str = "", **headers: str) -> Request:
-    return Request({name.replace("_", "-"): value for name, value in headers.items()}, body, "image/png", accept)
-
-
-def test_one_pass_for_a_batch_and_an_answer_for_each(ours: Service, runtime: Runtime):
-    answers = ours.answer(
-        [request(picture(250)), request(b"?"), request(picture(5), "text/csv"), request(picture(9, 200)), request(b"")]
-    )
-    assert runtime.batches == [2]
-    assert [answer.status for answer in answers] == [200, 400, 200, 400, 400]
-    assert json.loads(answers[0].body)["class"] == "light"
-    assert answers[2].body.splitlines()[1].startswith(b"dark,")
-    codes = [json.loads(answers[index].body)["error"]["code"] for index in (1, 3, 4)]
-    assert codes == ["not_an_image", "too_many_pixels", "empty_body"]
-
-
-def test_the_runtime_knows_how_many_workers_are_busy(ours: Service, runtime: Runtime):
-    ours.answer([request(picture(250))], busy=1)
-    ours.answer([request(picture(250))], busy=2)
-    ours.answer([request(picture(250))])
-    assert runtime.shared == [1, 2]
-
-
-@pytest.mark.parametrize(("error", "status"), [(RuntimeError, 500), (MemoryError, 507)])
-def test_a_failing_pass_is_tried_picture_by_picture(ours: Service, runtime: Runtime, error, status):
-    runtime.error, runtime.fail_above = error, 1
-    assert [answer.status for answer in ours.answer([request(picture(1)), request(picture(250))])] == [200, 200]
-    runtime.fail_above = 0
-    answers = ours.answer([request(picture(1)), request(picture(250))])
-    assert [answer.status for answer in answers] == [status, status]
-    assert b"Traceback" not in answers[0].body
-
-
-def test_no_memory_for_a_picture_is_507(ours: Service, monkeypatch):
-    def short(*_):
-        raise MemoryError
-
-    monkeypatch.setattr(builtin_model, "open_picture", short)
-    assert ours.answer([request(picture(1))])[0].status == 507
-
-
-def test_heat_is_where_the_answer_comes_from(runtime: Runtime):
-    heat = heat_map(
-        runtime.predict, np.full((SIZE, SIZE, 3), 10, np.uint8) + np.eye(SIZE, dtype=np.uint8)[..., None], 0
-    )
-    assert heat.shape == (STEPS, STEPS)
-    bright = np.zeros((SIZE, SIZE, 3), np.uint8)
-    bright[: SIZE // 2, : SIZE // 2] = 255
-    heat = heat_map(runtime.predict, bright, 1)
-    assert heat.max() == pytest.approx(1)
-    half = STEPS // 2
-    assert heat[: half - 1, : half - 1].mean() > 0.5
-    assert heat[half + 1 :, half + 1 :].max() == 0
-
-
-@pytest.mark.parametrize("size", [(10, 300), (300, 10), (64, 64), (1, 1)])
-def test_any_shape_is_drawn(size):
-    predictions = [{"class": "a very long name of a class, longer than the panel" * 2, "confidence": 1.0}]
-    predictions += [{"class": str(index), "confidence": 0.0} for index in range(9)]
-    drawn = draw(fit(Image.new("RGB", size, "green")), np.zeros((STEPS, STEPS), np.float32), predictions)
-    assert Image.open(io.BytesIO(drawn)).height == 448
-
-
-def test_a_png_is_asked_for_by_accept(ours: Service):
-    answer = ours.answer([request(picture(200), "image/png")])[0]
-    assert answer.content_type == "image/png"
-    assert answer.body.startswith(b"\x89PNG")
+def test_the_model_is_told_how_many_workers_are_busy_where_somebody_knows(ours: Path):
+    built = Service(ours, SETTINGS)
+    model = FakeModel()
+    built.model = model
+    request = Request({}, b"x", "image/png", "")
+    assert [response.body for response in built.respond([request, request], busy=1)] == [b"x", b"x"]
+    built.respond([request], busy=2)
+    built.respond([request])
+    assert model.busy == [1, 2]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +15,20 @@ from fastai_container.errors import ModelFolderError
 from fastai_container.model_folder import MANIFEST, read_manifest
 from fastai_container.pictures import center_square
 from fastai_serving.environment import WorkerSettings
-from fastai_serving.responses import (
-    CSV,
-    JSON,
-    PNG,
-    Answer,
-    RequestError,
-    check_content_type,
-    choose_format,
-    encode,
-    media_type,
-)
+from fastai_serving.response_formats import Prediction, encode
+from fastai_serving.responses import CSV, JSON, RequestError, Response
 from fastai_serving.user_code import torch_models
 from fastai_serving.user_code.decoders import ARRAY_TYPES, NPY, TEXT_TYPES, body_for_script, decode
 from fastai_serving.user_code.hints import explained
 from fastai_serving.user_code.hooks import Hook, Hooks, ScriptError
-from fastai_serving.user_code.script_responses import answer_from_body, answer_from_prediction, error_of_script
-from fastai_serving.worker.builtin_model import Builtin, Picture, Predictor, load_predictor, read_picture
+from fastai_serving.user_code.script_responses import error_of_script, response_from_body, response_from_prediction
+from fastai_serving.worker.builtin_model import BuiltinModel, Picture, Predictor, load_predictor, read_picture
 from fastai_serving.worker.request import Request, log_failure
+from fastai_serving.worker.served_model import guarded
 
 
 class ScriptModel:
-    """Answers one request by the hooks of a script.
+    """Respond to one request after the other by the hooks of a script.
 
     The model may be ours (a Predictor), a fastai Learner, a torch module, or anything else that the script knows how
     to use.
@@ -68,7 +62,7 @@ class ScriptModel:
     def _prepare(self, gpu: int | None) -> None:
         """How a model is run where the script has no predict_fn, and how large the pictures are that it is given."""
         hooks, model = self.hooks, self.model
-        self.builtin = Builtin(model, self.settings) if isinstance(model, Predictor) else None
+        self.builtin = BuiltinModel(model, self.settings) if isinstance(model, Predictor) else None
         self.module: torch_models.TorchModule | None = None
         self.is_learner = torch_models.is_learner(model)
         self.side = model.model.image_size if self.builtin else None
@@ -85,14 +79,21 @@ class ScriptModel:
         if torch_models.is_module(model):
             self.module = torch_models.TorchModule(model, gpu)
 
-    def answer(self, request: Request) -> Answer:
+    def set_busy_workers(self, busy: int) -> None:
+        if self.builtin:
+            self.builtin.set_busy_workers(busy)
+
+    def predict(self, requests: Sequence[Request]) -> list[Response]:
+        return [guarded(request, partial(self.respond, request)) for request in requests]
+
+    def respond(self, request: Request) -> Response:
         """Raises RequestError, MemoryError, and what is our own fault."""
-        hooks, default = self.hooks, self.settings.default_accept
+        hooks, default = self.hooks, request.default_accept
         accept = request.accept if request.accept.strip() not in ("", "*/*") else default
         if hooks.transform_fn:
             body = body_for_script(request.body, request.content_type)
             result = self._run(request, hooks.transform_fn, self.model, body, request.content_type, accept)
-            return self._guarded(request, answer_from_body, result, accept, default)
+            return self._guarded(request, response_from_body, result, accept, default)
         data, picture = self._input(request)
         if hooks.predict_fn:
             result = self._run(request, hooks.predict_fn, data, self.model)
@@ -100,12 +101,12 @@ class ScriptModel:
             result = self._guarded(request, self._predict, data)
         if hooks.output_fn:
             made = self._run(request, hooks.output_fn, result, accept)
-            return self._guarded(request, answer_from_body, made, accept, default)
+            return self._guarded(request, response_from_body, made, accept, default)
         if self.builtin and self._is_row(result):
             return self.builtin.write(request, picture, result)
         if self.is_learner and not hooks.predict_fn:
-            return self._learners_answer(request, result)
-        return self._guarded(request, answer_from_prediction, result, accept, default)
+            return self._learner_response(request, result)
+        return self._guarded(request, response_from_prediction, result, accept, default)
 
     def _run(self, request: Request, hook: Hook, *arguments: Any) -> Any:
         return self._guarded(request, hook, *arguments, context=self.context)
@@ -132,7 +133,7 @@ class ScriptModel:
     def _input(self, request: Request) -> tuple[Any, Picture | None]:
         """What the model is given, and the picture where it is one that we read."""
         hooks = self.hooks
-        kind = media_type(request.content_type)[0]
+        kind = request.media_type
         if hooks.input_fn:
             body = body_for_script(request.body, request.content_type)
             return self._run(request, hooks.input_fn, body, request.content_type), None
@@ -141,7 +142,7 @@ class ScriptModel:
         if kind in ARRAY_TYPES and not pictures_alone:
             data = decode(request.body, request.content_type)
             return (self.module.tensor(data, text=kind in TEXT_TYPES) if self.module else data), None
-        if self.builtin and not hooks.output_fn and (not hooks.predict_fn or self._wants_png(request)):
+        if self.builtin and not hooks.output_fn and (not hooks.predict_fn or self._draws_picture(request)):
             picture = self.builtin.read(request)
             return picture.pixels, picture
         self._check_type(request, pictures_alone=bool(pictures_alone))
@@ -152,9 +153,9 @@ class ScriptModel:
         pixels = np.asarray(center_square(image, self.side) if self.side else image)
         return pixels, Picture(pixels)
 
-    def _wants_png(self, request: Request) -> bool:
+    def _draws_picture(self, request: Request) -> bool:
         try:
-            return choose_format(request.accept, self.settings.default_accept) == PNG
+            return request.response_format.needs_picture
         except RequestError:
             return False  # what predict_fn returns may be answered in other formats
 
@@ -169,7 +170,7 @@ class ScriptModel:
                 f"takes {arrays}",
             )
         try:
-            check_content_type(request.content_type)
+            request.check_is_picture()
         except RequestError as error:
             if pictures_alone:
                 raise
@@ -201,9 +202,9 @@ class ScriptModel:
         row = (len(self.builtin.predictor.model.vocab),)
         return isinstance(result, np.ndarray) and result.shape == row and result.dtype.kind == "f"
 
-    def _learners_answer(self, request: Request, result: tuple[Any, Any, Any]) -> Answer:
-        content, ours = torch_models.learner_content(self.model, result, request.attributes)
-        default = self.settings.default_accept
+    def _learner_response(self, request: Request, result: tuple[Any, Any, Any]) -> Response:
+        content, ours = torch_models.learner_content(self.model, result, request.top_k)
+        default = request.default_accept
         if not ours:
-            return self._guarded(request, answer_from_prediction, content, request.accept, default)
-        return encode(content, choose_format(request.accept, default))
+            return self._guarded(request, response_from_prediction, content, request.accept, default)
+        return encode(Prediction(content), request.response_format)

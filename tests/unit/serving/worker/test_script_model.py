@@ -14,10 +14,11 @@ from PIL import Image
 from fastai_container.errors import UserError
 from fastai_container.model_folder import ModelManifest
 from fastai_serving.environment import WorkerSettings
-from fastai_serving.responses import Answer
-from fastai_serving.user_code import hooks, script_model
+from fastai_serving.responses import Response
+from fastai_serving.user_code import hooks
 from fastai_serving.user_code.hooks import load_hooks
-from fastai_serving.worker import builtin_model
+from fastai_serving.worker import builtin_model, script_model
+from fastai_serving.worker.builtin_model import BuiltinModel
 from fastai_serving.worker.service import Request, Service
 
 SIZE = 8
@@ -34,8 +35,8 @@ def serve(tmp_path: Path, monkeypatch):
         path.write_text(text)
         service = Service(tmp_path, WorkerSettings(1, "application/json", 10_000), hooks=load_hooks(path))
 
-        def ask(body: bytes, kind: str = "application/json", accept: str = "") -> Answer:
-            return service.answer([Request({}, body, kind, accept)])[0]
+        def ask(body: bytes, kind: str = "application/json", accept: str = "") -> Response:
+            return service.respond([Request({}, body, kind, accept)])[0]
 
         return ask
 
@@ -47,12 +48,13 @@ def ours(monkeypatch, tmp_path: Path) -> None:
     """A model folder of ours with two classes."""
     (tmp_path / "model.json").write_text("{}")
     model = ModelManifest("net", ["dark", "light"], SIZE, [0.5] * 3, [0.5] * 3)
-    runtime = SimpleNamespace(
-        predict=lambda pictures: np.tile(np.float32([0.25, 0.75]), (len(pictures), 1)), share=lambda busy: None
+    backend = SimpleNamespace(
+        predict=lambda pictures: np.tile(np.float32([0.25, 0.75]), (len(pictures), 1)),
+        set_busy_workers=lambda busy: None,
     )
     monkeypatch.setattr(builtin_model, "read_manifest", lambda folder: model)
     monkeypatch.setattr(script_model, "read_manifest", lambda folder: model)
-    monkeypatch.setattr(builtin_model, "load_runtime", lambda *_: runtime)
+    monkeypatch.setattr(builtin_model, "load_backend", lambda *_: backend)
 
 
 def png(width: int = 20, height: int = 10) -> bytes:
@@ -61,14 +63,14 @@ def png(width: int = 20, height: int = 10) -> bytes:
     return stream.getvalue()
 
 
-def content(answer: Answer):
-    assert answer.status == 200, answer.body
-    return json.loads(answer.body)
+def content(response: Response):
+    assert response.status == 200, response.body
+    return json.loads(response.body)
 
 
-def refused(answer: Answer, status: int) -> str:
-    error = json.loads(answer.body)["error"]
-    assert answer.status == status, error
+def refused(response: Response, status: int) -> str:
+    error = json.loads(response.body)["error"]
+    assert response.status == status, error
     return f"{error['code']}: {error['message']}"
 
 
@@ -113,16 +115,16 @@ def test_our_model_with_hooks_that_only_get_ready_is_answered_in_batches(serve, 
     path = tmp_path / "ready.py"
     path.write_text("seen = []\ndef model_warmup_fn(model_dir, model): seen.append(model)\n")
     service = Service(tmp_path, WorkerSettings(1, "application/json", 10_000), hooks=load_hooks(path))
-    assert service.script is None
-    answers = service.answer([Request({}, png(), "image/png", ""), Request({}, b"[1]", "application/json", "")], 1)
-    assert [answer.status for answer in answers] == [200, 415]
+    assert isinstance(service.model, BuiltinModel)
+    responses = service.respond([Request({}, png(), "image/png", ""), Request({}, b"[1]", "application/json", "")], 1)
+    assert [response.status for response in responses] == [200, 415]
 
 
 @pytest.mark.usefixtures("ours")
 def test_output_fn_may_answer_what_we_cannot(serve):
     ask = serve("def output_fn(p, accept): return f'<b>{p.argmax()}</b>', accept")
-    answer = ask(png(), "image/png", "text/html")
-    assert (answer.body, answer.content_type) == (b"<b>1</b>", "text/html")
+    response = ask(png(), "image/png", "text/html")
+    assert (response.body, response.content_type) == (b"<b>1</b>", "text/html")
 
 
 @pytest.mark.parametrize("reads", ["def input_fn(d, t): return d", "def transform_fn(m, d, t, a): return 'b'"])
@@ -231,8 +233,8 @@ def test_torchscript_by_itself(tmp_path: Path):
     torch.nn.init.zeros_(module[0].bias)
     torch.jit.script(module).save(str(tmp_path / "model.pt"))
     service = Service(tmp_path, WorkerSettings(1, "application/json", 10_000))
-    answers = [service.answer([Request({}, b"[[1, 2]]", "application/json", "")])[0] for _ in range(4)]
-    assert [content(answer) for answer in answers] == [[[3.0]]] * 4
+    responses = [service.respond([Request({}, b"[[1, 2]]", "application/json", "")])[0] for _ in range(4)]
+    assert [content(response) for response in responses] == [[[3.0]]] * 4
     (tmp_path / "model.pt").write_bytes((tmp_path / "model.pt").read_bytes()[:-40])
     with pytest.raises(UserError):
         Service(tmp_path, WorkerSettings(1, "application/json", 10_000))
