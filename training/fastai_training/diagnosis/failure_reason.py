@@ -10,8 +10,8 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 
-from fastai_container.paths import FAILURE_REASON_LENGTH
 from fastai_container.resources import memory_limit_bytes
+from fastai_container.sagemaker import FAILURE_REASON_LENGTH
 from fastai_training.diagnosis import hints, volumes
 from fastai_training.diagnosis.tracebacks import clip, is_lost_peer, without_frames
 from fastai_training.world import Processes
@@ -34,6 +34,7 @@ _SHARED_MEMORY = re.compile(
 _GPU_MEMORY = re.compile(r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|OutOfMemoryError")
 _MEMORY = re.compile(r"MemoryError|DefaultCPUAllocator: can't allocate memory|Cannot allocate memory|std::bad_alloc")
 LAST_OUTPUT = "\nLast output:\n"
+NOT_STOPPED_IN_TIME = "training did not end in time after it was asked to stop, and was killed"
 
 
 def _memory() -> str:

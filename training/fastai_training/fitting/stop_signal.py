@@ -1,4 +1,4 @@
-"""Being told to stop: SageMaker sends SIGTERM and, 120 s later, SIGKILL (CONTRACT, "Start and stop")."""
+"""Being told to stop: SageMaker sends SIGTERM, and SIGKILL ``sagemaker.TRAINING_STOP_SECONDS`` later."""
 
 from __future__ import annotations
 

@@ -21,23 +21,20 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from fastai_container.errors import UserError
-from fastai_container.json_file import JsonError, parse_json, read_object
-from fastai_container.paths import BASE_DIR_ENV, MLPaths
+from fastai_container.paths import MLPaths
+from fastai_container.sagemaker import BASE_DIR_ENV, LOG_LEVEL, OTHER_LAUNCHERS, PROGRAM, SUBMIT_DIRECTORY
+from fastai_training import console
+from fastai_training.config_files import (
+    decoded,
+    decoded_value,
+    read_hyperparameters,
+    read_input_channels,
+    read_resources,
+)
 from fastai_training.job import torch_hub_cache
 from fastai_training.job.installation import install
 from fastai_training.job.secret_masking import Mask, masked
 
-#: SageMaker's script mode names the user's program and where it is by these (sagemaker-training's contract).
-PROGRAM, SUBMIT_DIRECTORY = "sagemaker_program", "sagemaker_submit_directory"
-LOG_LEVEL = "sagemaker_container_log_level"
-#: The SDK's distribution={"torch_distributed": {"enabled": True}}, and its older name for the same.
-TORCHRUN = ("sagemaker_torch_distributed_enabled", "sagemaker_pytorch_ddp_enabled")
-#: Launchers that this image doesn't have.
-OTHER_LAUNCHERS = (
-    "sagemaker_mpi_enabled",
-    "sagemaker_distributed_dataparallel_enabled",
-    "sagemaker_pytorch_xla_multi_worker_enabled",
-)
 #: Variables that repeat every hyperparameter.
 _REPETITIONS = frozenset({"SM_HPS", "SM_TRAINING_ENV", "SM_USER_ARGS"})
 
@@ -53,21 +50,9 @@ class _Given(dict[str, Any]):
         return True
 
 
-def decoded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyperparameters as sagemaker-training reads them: each value from JSON, or as it is when it is none."""
-
-    def value(text: Any) -> Any:
-        try:
-            return parse_json(text, "it")
-        except (TypeError, JsonError):
-            return text
-
-    return {name: value(text) for name, text in values.items()}
-
-
 def program_of(hyperparameters: Mapping[str, Any], environment: Mapping[str, str]) -> str:
     """The program that the job names, "" for none."""
-    return str(environment.get(PROGRAM.upper()) or decoded(hyperparameters).get(PROGRAM) or "")
+    return str(environment.get(PROGRAM.upper()) or decoded_value(hyperparameters.get(PROGRAM)) or "")
 
 
 def find_unnamed_code(paths: MLPaths, hyperparameters: Mapping[str, Any]) -> None:
@@ -232,11 +217,10 @@ def prepare(paths: MLPaths, log: Callable[[str], None]) -> Program:
             f"{paths.code} can't be created ({error.strerror}); run as root, or mount a folder there"
         ) from None
     config = paths.config
-    hyperparameters = decoded(read_object(config / "hyperparameters.json"))
-    resources = read_object(config / "resourceconfig.json") or {"current_host": "algo-1", "hosts": ["algo-1"]}
+    hyperparameters = decoded(read_hyperparameters(config))
     env = environment.Environment(
-        resource_config=_Given(resources),
-        input_data_config=_Given(read_object(config / "inputdataconfig.json")),
+        resource_config=_Given(read_resources(config)),
+        input_data_config=_Given(read_input_channels(config)),
         hyperparameters=_Given(hyperparameters),
     )
     unsupported = [name for name in OTHER_LAUNCHERS if hyperparameters.get(name)]
@@ -273,7 +257,7 @@ def _make_folders(paths: MLPaths, variables: Mapping[str, str]) -> None:
             try:
                 Path(folder).mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                print(f"warning: {name}: {folder} is not there and can't be made: {error.strerror}", flush=True)
+                console.warn(f"{name}: {folder} is not there and can't be made: {error.strerror}")
 
 
 def _log_invocation(

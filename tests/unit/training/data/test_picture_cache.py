@@ -5,7 +5,6 @@ import multiprocessing
 import pytest
 from PIL import Image
 
-from fastai_container import resources
 from fastai_training.data import picture_cache
 from fastai_training.data.picture_cache import MB, PictureCache, cache_bytes
 from fastai_training.hyperparameters import HyperParameters
@@ -57,12 +56,6 @@ def test_its_size_follows_the_free_memory(monkeypatch):
     assert cache_bytes("auto", 4) == 50 * MB
     assert cache_bytes(64) == 64 * MB
     assert cache_bytes(0) == 0
-
-
-def test_a_containers_limit_counts(monkeypatch):
-    monkeypatch.setattr(resources, "memory_limit_bytes", lambda: 5 * MB)
-    assert resources.free_memory_bytes() <= 5 * MB
-    assert resources.total_memory_bytes() == 5 * MB
 
 
 def test_a_very_large_picture_is_decoded_anew_each_time():

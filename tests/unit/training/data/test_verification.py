@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastai_container.resources import MAX_PICTURE_BYTES, MIN_PICTURE_BYTES
+from fastai_container.picture_limits import MAX_PICTURE_BYTES, MIN_PICTURE_BYTES
 from fastai_training.data import verification
 from fastai_training.data.labels import DataError, find_examples
 from fastai_training.data.verification import leave_out_unreadable
