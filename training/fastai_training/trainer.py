@@ -18,7 +18,8 @@ from fastai_container.json_file import read_object
 from fastai_container.model_folder import ModelManifest, remove_partial
 from fastai_container.paths import MLPaths
 from fastai_container.resources import cpu_count
-from fastai_training.data.labels import DataError, Examples, find_examples
+from fastai_training.data.labels import DataError, Examples
+from fastai_training.data.sources import find_examples
 from fastai_training.data.split import stratified_split
 from fastai_training.data.verification import leave_out_unreadable
 from fastai_training.diagnosis.disk_space import keep
@@ -214,7 +215,8 @@ def _silent(_text: str) -> None:
 
 def _reason(error: BaseException) -> str:
     """One sentence in the user's terms for an error that is not a UserError."""
-    return error_reason(error, of_job(MLPaths.from_environment()))
+    several = Processes.from_environment().several
+    return error_reason(error, of_job(MLPaths.from_environment()), several=several)
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from fastai_training import console
 from fastai_training.config_files import decoded, read_hyperparameters
 from fastai_training.diagnosis import failure_reason as failure
 from fastai_training.diagnosis import tracebacks, volumes
+from fastai_training.diagnosis.symptoms import is_lost_peer
 from fastai_training.job import intermediate_output, stray_models
 from fastai_training.job.child_process import Outcome, Supervisor
 from fastai_training.job.host_failures import Peers, shared_key
@@ -140,8 +141,8 @@ def _failed(job: RunningJob, outcome: Outcome, code: int, peers: Peers) -> int:
     """Find out why, tell it to all who want to know, and return the exit code."""
     tail, hosts = job.tail, job.cluster.hosts
     own = _own_reason(job.paths.failure, job.mask)
-    if outcome.aborted or not own or (len(hosts) > 1 and tracebacks.is_lost_peer(own)):
-        lost = outcome.aborted or tracebacks.is_lost_peer("\n".join(tail.lines("stderr")[-60:]))
+    if outcome.aborted or not own or (len(hosts) > 1 and is_lost_peer(own)):
+        lost = outcome.aborted or is_lost_peer("\n".join(tail.lines("stderr")[-60:]))
         peer = peers.failure(WAIT_FOR_PEERS_SECONDS if lost and len(hosts) > 1 else 0)
         if outcome.aborted and code > 128:
             code = 1

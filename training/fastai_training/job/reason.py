@@ -11,6 +11,7 @@ from fastai_container.paths import MLPaths
 from fastai_training.diagnosis import failure_reason as failure
 from fastai_training.diagnosis import tracebacks, volumes
 from fastai_training.diagnosis.hints import hint
+from fastai_training.diagnosis.symptoms import is_lost_peer
 from fastai_training.job.child_process import Outcome
 from fastai_training.job.host_failures import PeerFailure
 from fastai_training.job.hosts import Cluster
@@ -51,9 +52,9 @@ class RunningJob:
             headline.append(fault.exception)
         if fault is not None and fault.place:
             headline.append(f"in {fault.place}")
-        if peer is not None and (outcome.aborted or tracebacks.is_lost_peer(fault.exception if fault else error)):
+        if peer is not None and (outcome.aborted or is_lost_peer(fault.exception if fault else error)):
             headline = [str(peer), *(f"here: {text}" for text in headline[:2] if not outcome.aborted)]
-        elif stopped and fault is not None and tracebacks.is_lost_peer(fault.exception):
+        elif stopped and fault is not None and is_lost_peer(fault.exception):
             headline.insert(0, f"host {', '.join(stopped)} ended before this one")
         headline.append(f"{self.program}: exit code {code}")
         shown = [printable(self.mask(text)) for text in headline]

@@ -67,8 +67,8 @@ def test_a_very_large_picture_is_decoded_anew_each_time():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_second_epoch_opens_no_file(tmp_path, workers):
     torch = pytest.importorskip("torch")
-    from fastai_training.data.labels import find_examples
     from fastai_training.data.loaders import build_loaders
+    from fastai_training.data.sources import find_examples
     from fastai_training.fitting.models import IMAGENET_STATS
 
     write_pictures(tmp_path, 6)

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from fastai_training.data.labels import find_examples  # noqa: E402
+from fastai_training.data.sources import find_examples  # noqa: E402
 from fastai_training.data.split import stratified_split  # noqa: E402
 from fastai_training.fitting.checkpoints import CheckpointError, list_checkpoints  # noqa: E402
 from fastai_training.fitting.fit import choose_precision, fit  # noqa: E402
