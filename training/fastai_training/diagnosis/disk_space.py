@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from fastai_container.errors import UserError
+from fastai_training.console import Log
 from fastai_training.diagnosis import symptoms
 from fastai_training.diagnosis.volumes import VolumeError, mib
 
@@ -81,7 +82,7 @@ def naming_full(*folders: Path, needed: float | None = None) -> Iterator[None]:
         raise VolumeError(full(folder, needed if folder == folders[0] else None)) from error
 
 
-def keep(path: Path, content: str | bytes, log: Callable[[str], None]) -> bool:
+def keep(path: Path, content: str | bytes, log: Log) -> bool:
     """Write a file that the job can do without: a failure is a warning in the log. Returns whether it is written."""
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
     try:

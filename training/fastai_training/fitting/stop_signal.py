@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class Stop:
-    """Ends the program with 128 + the signal's number: at once, or where it suits while ``deferred()``.
+    """Ends the process with 128 + the signal's number: at once, or where it suits while ``deferred()``.
 
     At once means without an exception: one that is raised while torch or OpenVINO is imported, or from a function that
     compiled code calls, ends in an abort or in an ImportError. So ``clean_up`` removes what must not be left behind.

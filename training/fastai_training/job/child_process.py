@@ -24,7 +24,7 @@ from fastai_training.job.log_tail import Tail
 STOP_SECONDS = TRAINING_STOP_SECONDS - 20
 #: How long to wait for output after the program's end: what it left running may hold its pipes open.
 DRAIN_SECONDS = 2.0
-#: Another host failed: a program that waits for it can't finish its batch.
+#: Another host failed: a script that waits for it can't finish its batch.
 ABORT_SECONDS = 10
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _STREAMS = {"stdout": 1, "stderr": 2}

@@ -6,13 +6,14 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastai_container.errors import UserError
 from fastai_container.sagemaker import RENDEZVOUS_PORT, RESOLVE_SECONDS
 from fastai_training import config_files
+from fastai_training.console import Log
 
 INTERFACES = Path("/sys/class/net")
 
@@ -86,9 +87,7 @@ class Cluster:
         wanted = {"MASTER_ADDR": self.first, "MASTER_PORT": str(RENDEZVOUS_PORT)}
         return {name: value for name, value in wanted.items() if name not in environment}
 
-    def wait_for_names(
-        self, log: Callable[[str], None], *, seconds: float = RESOLVE_SECONDS, pause: float = 1.0
-    ) -> None:
+    def wait_for_names(self, log: Log, *, seconds: float = RESOLVE_SECONDS, pause: float = 1.0) -> None:
         """Wait until every host's name resolves. Raises ClusterError after ``seconds``."""
         if len(self.hosts) == 1:
             return

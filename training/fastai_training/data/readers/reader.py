@@ -28,8 +28,9 @@ class Reader:
     """One source of labels; ``name`` is its value of the hyperparameter label_from.
 
     ``read`` gives the examples of a channel whose user said that labels are there, or raises DataError. ``detect``
-    gives them where the files say so by themselves, and None where they don't. ``absent``: what to say that a channel lacks.
-    ``lists_files``: a file of the channel says which pictures are meant, so what else was skipped needs no mention.
+    gives them where the files say so by themselves, and None where they don't. ``absent``: what to say
+    that a channel lacks. ``lists_files``: a file of the channel says which pictures are meant, so what else was skipped
+    needs no mention.
     """
 
     name: str
