@@ -41,8 +41,8 @@ def measure(allocator: str) -> list[dict[str, Any]]:
     from fastai_training.data.loaders import build_loaders, worker_count
     from fastai_training.fitting.callbacks import CpuBFloat16
     from fastai_training.fitting.feature_replay import HeadReplay
-    from fastai_training.fitting.fit import build_learner, training_callbacks
     from fastai_training.fitting.models import build_classifier
+    from fastai_training.fitting.recipe import build_learner, training_callbacks
     from fastai_training.hyperparameters import HyperParameters
 
     class Parts(Callback):

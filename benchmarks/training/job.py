@@ -27,7 +27,8 @@ from benchmarks.common import (
 )
 from benchmarks.training.programs import PLAIN, run
 from fastai_local.job import link_channels, write_tree
-from fastai_training.data.labels import Example, find_examples
+from fastai_training.data.labels import Example
+from fastai_training.data.sources import find_examples
 from fastai_training.data.split import stratified_split
 from fastai_training.data.verification import leave_out_unreadable
 

@@ -21,8 +21,9 @@ from fastai_container.resources import cpu_count
 from fastai_training.data.labels import Example
 from fastai_training.data.loaders import OrderedLoader, build_loaders, worker_count
 from fastai_training.fitting.callbacks import CpuBFloat16
-from fastai_training.fitting.fit import build_learner, choose_precision, training_callbacks
 from fastai_training.fitting.models import build_classifier
+from fastai_training.fitting.precision import choose_precision
+from fastai_training.fitting.recipe import build_learner, training_callbacks
 from fastai_training.hyperparameters import HyperParameters
 
 

@@ -25,7 +25,7 @@ FORWARDED = (
 
 
 def exit_code(status: int) -> int:
-    """A shell's exit code for a wait status: 128 + the signal's number for a death by signal."""
+    """Return a shell's exit code for a wait status: 128 + the signal's number for a death by signal."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 

@@ -1,4 +1,4 @@
-"""The one way to read JSON that somebody else wrote: whatever is wrong with it is one sentence."""
+"""Read JSON that somebody else wrote; whatever is wrong with it is said in one sentence."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _is_deep(value: Any) -> bool:
 
 
 def parse_json(text: bytes | str, name: object, *, unique: bool = False) -> Any:
-    """What ``text`` says. Bytes may be UTF-8, with a byte order mark or without, UTF-16 or UTF-32.
+    """Parse ``text``. Bytes may be UTF-8, with a byte order mark or without, UTF-16 or UTF-32.
 
     Raises JsonError, in which ``name`` says what was read: when it is no JSON, is nested deeper than MAX_DEPTH, or,
     with ``unique``, an object has one name twice (the first value would be lost without a word).
@@ -59,7 +59,7 @@ def parse_json(text: bytes | str, name: object, *, unique: bool = False) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """What the file ``path`` says; None when it is empty. Raises JsonError, also when it can't be read."""
+    """Read the file ``path``; None when it is empty. Raises JsonError, also when it can't be read."""
     try:
         content = path.read_bytes()
     except PermissionError:
@@ -70,7 +70,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The object in the file ``path``; an empty one when there is no such file or it is empty. Raises JsonError."""
+    """Read the object in the file ``path``; {} when there is no such file or it is empty. Raises JsonError."""
     value = read_json(path) if path.exists() else None
     if value is None:
         return {}

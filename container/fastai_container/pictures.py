@@ -1,6 +1,6 @@
 """Read a picture as the model sees it: the same code decodes and resizes in training and in serving.
 
-How a picture is resized moves an answer more than the arithmetic's precision does, so there is one way to do it.
+Resizing changes predictions more than numeric precision does, so training and serving share this code.
 A large JPEG is decoded at a half, a quarter or an eighth of its size by the decoder itself (libjpeg's scaled inverse
 DCT), never below ``DECODE_MARGIN`` times the size that is asked for.
 """
@@ -29,7 +29,7 @@ from PIL import (  # the plug-ins of FORMATS: Image.open knows a format only onc
 from fastai_container import libtiff
 from fastai_container.cost import Limits, MeteredBytes, check_memory, check_scans, check_webp
 from fastai_container.errors import PictureError
-from fastai_container.resources import MAX_PICTURE_BYTES, MAX_PIXELS
+from fastai_container.picture_limits import MAX_PICTURE_BYTES, MAX_PIXELS
 from fastai_container.rgb import read_depth, to_rgb
 
 #: Pictures that Pillow decodes in-process by well-kept libraries; no EPS (it starts Ghostscript), no PDF, no video.

@@ -5,64 +5,44 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
-# A cgroup without a limit reports a number near 2**63.
-_NO_LIMIT = 1 << 60
+from fastai_container.cgroup import cpu_quota, memory_limit_bytes
 
-
-#: A picture with more is refused from its header, before any is decoded. 4000x3000 has 12 million. It stands here so
-#: that what only needs the number doesn't import what reads pictures.
-MAX_PIXELS = 100_000_000
-#: What decoding one picture may take, at most and whatever the memory (bytes): a second's work or two.
-MAX_PICTURE_BYTES = 512 * 2**20
-#: A telephone's JPEG of 12 megapixels is decoded whatever the memory; progressive and not subsampled it takes 100 MB.
-MIN_PICTURE_BYTES = 112 * 2**20
-
-
-def _read(path: str) -> str | None:
-    try:
-        return Path(path).read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-
-
-def _cpu_quota() -> float | None:
-    quota = _read("/sys/fs/cgroup/cpu.max")  # cgroup 2: "200000 100000" or "max 100000"
-    if quota is not None:
-        limit, period = quota.split()
-        return None if limit == "max" else int(limit) / int(period)
-    limit_us, period_us = (_read(f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us") for name in ("quota", "period"))
-    if limit_us is None or period_us is None or int(limit_us) <= 0:
-        return None
-    return int(limit_us) / int(period_us)
+__all__ = [
+    "cpu_count",
+    "free_memory_bytes",
+    "gpu_count",
+    "memory_limit_bytes",
+    "shared_memory_free_bytes",
+    "total_memory_bytes",
+    "visible_gpu_count",
+]
 
 
 def cpu_count() -> int:
     """Cores this process may use: its affinity mask and its cgroup's quota (rounded up), at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cpu_quota()
+    quota = cpu_quota()
     return max(1, cores if quota is None else min(cores, math.ceil(quota)))
 
 
-def memory_limit_bytes() -> int | None:
-    """The cgroup's memory limit in bytes, or None where there is none."""
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        text = _read(path)
-        if text is not None and text != "max" and int(text) < _NO_LIMIT:
-            return int(text)
-    return None
-
-
 def _meminfo(name: str) -> int | None:
-    text = _read("/proc/meminfo") or ""
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return None
     line = next((line for line in text.splitlines() if line.startswith(f"{name}:")), None)
     return int(line.split()[1]) * 1024 if line else None
 
 
 def free_memory_bytes() -> int | None:
-    """What this container may still take: the host's available memory, at most the container's limit; None where
-    neither is known."""
+    """What this container may still take: the host's available memory, at most the container's limit.
+
+    None where neither is known.
+    """
     known = [value for value in (_meminfo("MemAvailable"), memory_limit_bytes()) if value is not None]
     return min(known, default=None)
 
@@ -84,3 +64,22 @@ def shared_memory_free_bytes() -> int | None:
 def gpu_count() -> int:
     """NVIDIA GPUs that this container was given: its device files, which need no driver library to count."""
     return sum(path.name.removeprefix("nvidia").isdecimal() for path in Path("/dev").glob("nvidia*"))
+
+
+def visible_gpu_count(environment: Mapping[str, str] | None = None) -> int:
+    """GPUs that a process with this environment sees: what CUDA_VISIBLE_DEVICES leaves, else all that the driver has.
+
+    Without importing torch.
+    """
+    environment = os.environ if environment is None else environment
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        ids = [item.strip() for item in visible.split(",")]
+        return len(ids[: ids.index("-1")] if "-1" in ids else [item for item in ids if item])
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    try:
+        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())

@@ -15,26 +15,18 @@ from importlib import metadata
 from sagemaker_inference import parameters
 
 from fastai_container.errors import UserError
-from fastai_container.resources import (
-    MAX_PICTURE_BYTES,
-    MAX_PIXELS,
-    MIN_PICTURE_BYTES,
-    cpu_count,
-    free_memory_bytes,
-    gpu_count,
-    memory_limit_bytes,
-)
+from fastai_container.picture_limits import MAX_PICTURE_BYTES, MAX_PIXELS, MIN_PICTURE_BYTES
+from fastai_container.resources import cpu_count, free_memory_bytes, gpu_count, memory_limit_bytes
+from fastai_container.sagemaker import DEFAULT_MAX_PAYLOAD_MB, INVOCATION_SECONDS, SERVING_PORT
 from fastai_serving.media_types import content_type_for, printable
 from fastai_serving.response_formats import choose_format
 from fastai_serving.responses import JSON, RequestError, echo
 
 MB = 1024 * 1024
-DEFAULT_PORT = 8080
-DEFAULT_TIMEOUT_SECONDS = 60
+DEFAULT_PORT = SERVING_PORT
+DEFAULT_TIMEOUT_SECONDS = INVOCATION_SECONDS
 #: sagemaker-inference's.
 DEFAULT_STARTUP_SECONDS = 600
-#: SageMaker's own default limit of a request is 6 MB; MMS's is 6,553,500 bytes.
-DEFAULT_MAX_PAYLOAD_MB = 6
 #: A batch's forward pass on one core is 1.4 times as fast per picture at 8, and hardly more beyond.
 DEFAULT_BATCH_SIZE = 8
 DEFAULT_BATCH_SIZE_GPU = 32

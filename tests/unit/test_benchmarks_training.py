@@ -9,7 +9,7 @@ pytest.importorskip("fastai")
 
 from benchmarks.training import job, rates  # noqa: E402
 from benchmarks.training.programs import run  # noqa: E402
-from fastai_training.data.labels import find_examples  # noqa: E402
+from fastai_training.data.sources import find_examples  # noqa: E402
 from fastai_training.hyperparameters import HyperParameters  # noqa: E402
 from tests.unit.training_data import ARCH, write_pictures  # noqa: E402
 

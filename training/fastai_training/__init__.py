@@ -1,1 +1,1 @@
-"""The built-in training program: a folder of pictures in, a model folder out."""
+"""Training jobs: what surrounds one (``job``), and the built-in trainer: pictures in, a model folder out."""

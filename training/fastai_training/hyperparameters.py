@@ -1,6 +1,5 @@
-"""The hyperparameters of the built-in program: one typed dataclass, read from hyperparameters.json.
+"""The hyperparameters of the built-in trainer: one typed dataclass, made of what hyperparameters.json says.
 
-SageMaker hands every value over as a string; the SDK's script mode JSON-encodes it first (CONTRACT, section 1).
 ``python -m fastai_training.hyperparameters`` prints them as the README's table.
 """
 
@@ -15,11 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastai_container.errors import UserError
-from fastai_container.json_file import JsonError, parse_json
+from fastai_container.sagemaker import RESERVED_PREFIXES
+from fastai_training.config_files import decoded_value
 
-#: Names that SageMaker and its SDK add; they are theirs and say nothing about training.
-RESERVED_PREFIXES = ("sagemaker_", "_tuning_")
-#: Other names for the same thing; the seed's script says model-arch.
+#: Other names for the same thing, as scripts for SageMaker call it.
 ALIASES = {
     "model_arch": "arch",
     "bs": "batch_size",
@@ -163,13 +161,10 @@ def _convert(name: str, text: str, info: Mapping[str, Any]) -> Any:
 
 def _plain(value: Any) -> str:
     """The text of a value as the user gave it: the SDK's script mode JSON-encodes it, a plain estimator does not."""
-    if isinstance(value, str):
-        try:
-            decoded = parse_json(value, "it")
-        except JsonError:
-            return value
-        return decoded if isinstance(decoded, str) else value
-    return json.dumps(value)
+    if not isinstance(value, str):
+        return json.dumps(value)
+    decoded = decoded_value(value)
+    return decoded if isinstance(decoded, str) else value
 
 
 def parse(values: Mapping[str, Any]) -> HyperParameters:

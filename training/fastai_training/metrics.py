@@ -20,21 +20,21 @@ FINAL = "final"
 
 
 def definitions() -> list[dict[str, str]]:
-    """``[{"Name": …, "Regex": …}, …]``; an epoch's values under their names, the last ones as ``final_…``."""
+    """Return ``[{"Name": …, "Regex": …}, …]``; an epoch's values under their names, the last ones as ``final_…``."""
     epoch = [{"Name": name, "Regex": rf"\bepoch=\d+ .*?\b{name}={_NUMBER}"} for name in EPOCH_METRICS]
     final = [{"Name": f"{FINAL}_{name}", "Regex": rf"\b{FINAL} .*?\b{name}={_NUMBER}"} for name in FINAL_METRICS]
     return epoch + final
 
 
 def objective() -> dict[str, Any]:
-    """For HyperparameterTuner: the last epoch's error rate, reported once."""
+    """Return what a HyperparameterTuner optimizes: the last epoch's error rate, reported once."""
     name = f"{FINAL}_error_rate"
     found = next(definition for definition in definitions() if definition["Name"] == name)
     return {"objective_metric_name": name, "objective_type": "Minimize", "metric_definitions": [found]}
 
 
 def final_line(values: Mapping[str, float]) -> str:
-    """The line that ends a run; ``values`` may lack some of FINAL_METRICS."""
+    """Write the line that ends a run; ``values`` may lack some of FINAL_METRICS."""
     shown = " ".join(f"{name}={values[name]:.4f}" for name in FINAL_METRICS if name in values)
     return f"{FINAL} {shown}"
 

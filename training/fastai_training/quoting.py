@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
-#: Of a name no more is shown.
+#: A longer name is cut to so many characters.
 SHOWN = 200
 #: A name that has this could be read as a metric (metrics.py, and the expressions that users write).
 _METRIC = re.compile(r"\w=(?:[-+.\d]|nan|inf)")
@@ -16,12 +16,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def utf8(text: str) -> str:
-    """A file's name need not be UTF-8; what is not becomes question marks."""
+    """Replace what is not UTF-8 in a file's name by question marks."""
     return text.encode("utf-8", "replace").decode()
 
 
 def shown(text: object) -> str:
-    """A name as one line of a log shows it: quoted when it has line ends, escape codes or a metric."""
+    """Return a name as one line of a log shows it: quoted when it has line ends, escape codes or a metric."""
     name = str(text)
     if len(name) > SHOWN:
         name = name[: SHOWN - 3] + "..."
@@ -31,7 +31,7 @@ def shown(text: object) -> str:
 
 
 def cell(value: object) -> object:
-    """A value as a CSV file has it: UTF-8, and what a spreadsheet would run as a formula behind an apostrophe."""
+    """Return a value as a CSV file has it: UTF-8, an apostrophe before what a spreadsheet would run as a formula."""
     if not isinstance(value, str):
         return value
     text = utf8(value)
@@ -39,7 +39,7 @@ def cell(value: object) -> object:
 
 
 def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    """A CSV file of these cells, each as ``cell`` has it."""
+    """Write a CSV file of these cells, each as ``cell`` has it."""
     stream = io.StringIO(newline="")
     writer = csv.writer(stream)
     writer.writerow([cell(value) for value in header])

@@ -1,4 +1,4 @@
-"""This process among those that train one model, as torchrun's variables say. torch is imported when it is needed."""
+"""This process among those that train one model, as torchrun's variables say; torch is imported when it is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: A process that says nothing for so long is taken for dead (one that dies properly closes its sockets at once).
 SILENCE = timedelta(seconds=120)
-#: Before training, hosts wait for each other: reading and checking pictures takes each its own time.
+#: Before training, hosts wait for each other: each takes its own time to read and check its pictures.
 START = timedelta(minutes=30)
 
 

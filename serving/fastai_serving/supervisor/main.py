@@ -21,6 +21,7 @@ from fastai_container.errors import UserError
 from fastai_container.model_folder import files_to_run, load_verified, read_manifest, seal
 from fastai_container.paths import MLPaths
 from fastai_container.resources import memory_limit_bytes
+from fastai_container.sagemaker import SERVING_STOP_SECONDS
 from fastai_serving import logs
 from fastai_serving.environment import SEAL_ENV, Settings, WorkerSettings, check_memory, unused
 from fastai_serving.supervisor import mms_server
@@ -30,8 +31,8 @@ from fastai_serving.user_code.torch_models import runs_torchscript
 
 logger = logging.getLogger("supervisor")
 
-#: SageMaker sends SIGKILL 30 s after SIGTERM.
-STOP_SECONDS = 27
+#: Three seconds before SageMaker's SIGKILL all processes are killed from here, so that the log says why.
+STOP_SECONDS = SERVING_STOP_SECONDS - 3
 #: Seconds between two looks at the processes.
 WATCH_SECONDS = 0.05
 #: A reason that the plug-in or a worker leaves in the state folder.

@@ -18,6 +18,7 @@ from pathlib import Path
 from sagemaker_inference import parameters
 
 from fastai_container.errors import UserError
+from fastai_container.sagemaker import SERVING_STOP_SECONDS
 from fastai_serving.environment import (
     MAX_PIXELS_ENV,
     MB,
@@ -58,8 +59,8 @@ LIBRARIES = Path("/opt/fastai-sagemaker/lib")
 PLUGIN = "mms-plugin.jar"
 #: MMS refuses any port that is not a signed 16-bit number.
 HIGHEST_PORT_WITHOUT_PLUGIN = 32766
-#: SageMaker sends SIGKILL 30 s after SIGTERM; what the front end may take of them.
-DRAIN_SECONDS = 24
+#: What the front end may take to answer what it has accepted; the rest, up to SageMaker's SIGKILL, is for the workers.
+DRAIN_SECONDS = SERVING_STOP_SECONDS - 6
 #: Names of credentials, and of addresses that hand them out.
 _CREDENTIALS = re.compile(
     r"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|SECURITY_TOKEN|CONTAINER_CREDENTIALS_.*|WEB_IDENTITY_TOKEN_FILE"

@@ -16,8 +16,8 @@ from PIL import Image
 from fastai_container import cost
 from fastai_container.errors import PictureError
 from fastai_container.jpeg import count_scans
+from fastai_container.picture_limits import MIN_PICTURE_BYTES
 from fastai_container.pictures import model_input, open_picture
-from fastai_container.resources import MIN_PICTURE_BYTES
 from tests.hostile import chunk, encoded, packed_tiff, png, progressive, tiff, webp
 
 #: Seconds of processor time that a refusal may take, on however slow a machine; undetected they take minutes.

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from fastai_container.errors import UserError
-from fastai_container.paths import FAILURE_REASON_LENGTH, MLPaths
+from fastai_container.paths import MLPaths
+from fastai_container.sagemaker import FAILURE_REASON_LENGTH
 from fastai_sagemaker import entrypoint
 
 

@@ -218,7 +218,9 @@ def build_loaders(
     size = parameters.image_size
     share = len(train) // processes.world
     if share < 2:
-        raise DataError(f"{len(train)} pictures are too few to train on in {processes.world} processes; take fewer")
+        raise DataError(
+            f"{len(train)} pictures are too few to train on in {processes.world} processes; use fewer processes"
+        )
     cache = PictureCache(len(items), cache_bytes(parameters.cache_mb, processes.on_host))
     datasets = Datasets(
         [item.path for item in items],

@@ -18,8 +18,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from fastai_container.errors import PictureError
+from fastai_container.picture_limits import MAX_PICTURE_BYTES, MIN_PICTURE_BYTES
 from fastai_container.pictures import check_picture
-from fastai_container.resources import MAX_PICTURE_BYTES, MIN_PICTURE_BYTES, cpu_count, total_memory_bytes
+from fastai_container.resources import cpu_count, total_memory_bytes
 from fastai_training.data.labels import DataError, Example, Examples
 from fastai_training.quoting import shown
 

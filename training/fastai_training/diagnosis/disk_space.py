@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from fastai_container.errors import UserError
+from fastai_training.console import Log
+from fastai_training.diagnosis import symptoms
 from fastai_training.diagnosis.volumes import VolumeError, mib
 
-#: Errors of a volume that has no room left.
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-#: How libraries that raise no OSError say it, ...
-_SAID_FULL = re.compile(r"No space left|os error (?:28|122)\b|quota exceeded", re.IGNORECASE)
-#: ... and how torch and OpenVINO tell of a write that failed; their words don't say of what.
-_FAILED_WRITE = re.compile(r"unexpected pos|inline_container|PytorchStreamWriter|basic_ios|iostream")
 #: With less room than this after a failed write, the volume is what it failed of.
 _NO_ROOM = 1 << 20
 #: A model folder's size by that of its float32 weights: themselves, the program for GPUs and the learner alike, and the
@@ -77,8 +71,9 @@ def naming_full(*folders: Path, needed: float | None = None) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # torch, safetensors and OpenVINO raise RuntimeErrors of their own words
-        said = (isinstance(error, OSError) and error.errno in _FULL) or _SAID_FULL.search(str(error)) is not None
-        if not said and not _FAILED_WRITE.search(str(error)):
+        said = isinstance(error, OSError) and error.errno in symptoms.FULL_ERRORS
+        said = said or symptoms.DISK_FULL_WHILE_WRITING.search(str(error)) is not None
+        if not said and not symptoms.WRITE_CUT_WHILE_WRITING.search(str(error)):
             raise
         rooms = [(free, folder) for folder in folders if (free := free_bytes(folder)) is not None]
         free, folder = min(rooms, default=(_NO_ROOM, folders[0]))
@@ -87,17 +82,17 @@ def naming_full(*folders: Path, needed: float | None = None) -> Iterator[None]:
         raise VolumeError(full(folder, needed if folder == folders[0] else None)) from error
 
 
-def keep(path: Path, content: str | bytes, log: Callable[[str], None]) -> bool:
+def keep(path: Path, content: str | bytes, log: Log) -> bool:
     """Write a file that the job can do without: a failure is a warning in the log. Returns whether it is written."""
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in symptoms.FULL_ERRORS:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)  # half a file helps nobody
-        why = full(path.parent, len(data)) if error.errno in _FULL else error.strerror or str(error)
+        why = full(path.parent, len(data)) if error.errno in symptoms.FULL_ERRORS else error.strerror or str(error)
         log(f"warning: {path} was not written: {why}")
         return False
     return True

@@ -1,4 +1,4 @@
-"""What a job failed of, in its user's terms: the text of /opt/ml/output/failure.
+"""Explain why a job failed: the text of /opt/ml/output/failure.
 
 SageMaker shows its first 1024 characters: what happened, the line in the user's file, then the last lines of output.
 """
@@ -10,30 +10,17 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 
-from fastai_container.paths import FAILURE_REASON_LENGTH
 from fastai_container.resources import memory_limit_bytes
-from fastai_training.diagnosis import hints, volumes
-from fastai_training.diagnosis.tracebacks import clip, is_lost_peer, without_frames
-from fastai_training.world import Processes
+from fastai_container.sagemaker import FAILURE_REASON_LENGTH
+from fastai_training.diagnosis import hints, symptoms, volumes
+from fastai_training.diagnosis.tracebacks import clip, without_frames
 
-#: How a full disk (or a quota) is told: by the system's own words, whoever passes them on, ...
-_DISK_FULL = re.compile(
-    r"No space left on device|Disk quota exceeded|\[Errno (?:28|122)\]|os error (?:28|122)\b|ENOSPC|EDQUOT|StorageFull|"
-    r"QuotaExceeded|disk is full"
+_LESS_MEMORY = "lower batch_size, image_size or workers, or take a larger instance"
+_MORE_SHARED_MEMORY = (
+    "most likely /dev/shm is too small for the data loader's workers; use workers=0 or docker run --shm-size=2g"
 )
-#: ... or without them, by those who only see that less was written than they gave: torch's archives, C++ streams
-#: (OpenVINO), Pillow's TIFF encoder, NumPy.
-_WRITE_CUT = re.compile(
-    r"inline_container\.cc.*(?:unexpected pos|write)|PytorchStreamWriter failed|unexpected pos \d+ vs \d+|"
-    r"basic_ios::clear|iostream error|encoder error -2 when writing|\d+ requested and \d+ written|"
-    r"Write error at scanline|short write|failed writing file"
-)
-_SHARED_MEMORY = re.compile(
-    r"insufficient shared memory|/dev/shm|\(shm\)|Bus error|unable to (?:write|open|mmap).*torch_"
-)
-_GPU_MEMORY = re.compile(r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|OutOfMemoryError")
-_MEMORY = re.compile(r"MemoryError|DefaultCPUAllocator: can't allocate memory|Cannot allocate memory|std::bad_alloc")
 LAST_OUTPUT = "\nLast output:\n"
+NOT_STOPPED_IN_TIME = "training did not end in time after it was asked to stop, and was killed"
 
 
 def _memory() -> str:
@@ -42,7 +29,7 @@ def _memory() -> str:
 
 
 def signal_reason(number: int, oom: bool | None, said: str = "") -> str:
-    """Why a process died of a signal.
+    """Say why a process died of a signal.
 
     ``oom``: whether the out-of-memory killer was seen at work. ``said``: what compiled code said when it aborted.
     """
@@ -67,41 +54,38 @@ def signal_reason(number: int, oom: bool | None, said: str = "") -> str:
     return f"training was ended by {name}"
 
 
-_LESS_MEMORY = "lower batch_size, image_size or workers, or take a larger instance"
-_MORE_SHARED_MEMORY = (
-    "most likely /dev/shm is too small for the data loader's workers; use workers=0 or docker run --shm-size=2g"
-)
-
-
 def out_of_memory() -> str:
     return f"out of memory: the kernel killed training at the container's limit{_memory()}; {_LESS_MEMORY}"
 
 
 def resource_reason(text: str, folders: Iterable[Path]) -> str:
-    """What resource ran out, judged by the error's text: disk, shared memory, GPU memory, memory; "" for none.
+    """Say what resource ran out, judged by the error's text: disk, shared memory, GPU memory, memory; "" for none.
 
     ``folders`` are those that the job writes to: the full ones are named.
     """
-    if _SHARED_MEMORY.search(text):  # first: it says "no space left on device" too
+    if symptoms.SHARED_MEMORY.search(text):  # first: it says "no space left on device" too
         return f"shared memory ran out: {_MORE_SHARED_MEMORY}"
-    if _DISK_FULL.search(text) or _WRITE_CUT.search(text):
+    if symptoms.DISK_FULL.search(text) or symptoms.WRITE_CUT.search(text):
         folders = list(folders)
         full = volumes.describe(folders, text)
         if full:
             return f"the disk is full: {full}; write less, or take a larger volume"
         # What was cut short may be removed again already.
-        sure = _DISK_FULL.search(text) is not None
+        sure = symptoms.DISK_FULL.search(text) is not None
         known = "the disk is full" if sure else "a file could not be written to its end, as on a full disk"
         return f"{known}; now {volumes.room(folders)} free; write less, or take a larger volume"
-    if _GPU_MEMORY.search(text):
+    if symptoms.GPU_MEMORY.search(text):
         return "out of GPU memory: lower batch_size or image_size, or take a GPU with more memory"
-    if _MEMORY.search(text):
+    if symptoms.MEMORY.search(text):
         return f"out of memory: {_LESS_MEMORY}"
     return ""
 
 
-def error_reason(error: BaseException, folders: Iterable[Path]) -> str:
-    """One sentence in the user's terms for an exception of the built-in program that is no UserError."""
+def error_reason(error: BaseException, folders: Iterable[Path], *, several: bool = False) -> str:
+    """One sentence in the user's terms for an exception of the trainer that is no UserError.
+
+    ``several``: whether more processes than this one train the model.
+    """
     name, lines = type(error).__name__, str(error).strip().splitlines()
     # fastai writes the callback's name above the text of an error in it.
     lines = lines[1:] if len(lines) > 1 and lines[0].startswith("Exception occured in") else lines
@@ -113,13 +97,13 @@ def error_reason(error: BaseException, folders: Iterable[Path]) -> str:
     cause = resource_reason(said, folders)
     if cause:
         return f"{cause} ({said})"
-    if Processes.from_environment().several and is_lost_peer(said):
+    if several and symptoms.is_lost_peer(said):
         return f"another process or host of this job ended or can't be reached: {said}"
     return said
 
 
 def with_cause(text: str, folders: Iterable[Path], code: Path) -> str:
-    """``text`` (a program's own reason, of any length) below what it means, where that is known and not said yet."""
+    """Put what ``text`` (a script's own reason, of any length) means above it, where that is known and not said yet."""
     cause = resource_reason(text, folders) or hints.hint(text, code)
     # What it begins with, up to the particulars: a text that has it already says which folder, and what it needed.
     known = re.split("[:;]", cause)[0]
@@ -127,7 +111,7 @@ def with_cause(text: str, folders: Iterable[Path], code: Path) -> str:
 
 
 def compose(headline: list[str], last_lines: list[str]) -> str:
-    """The whole reason: the headline's sentences, then as many of the last lines as the space allows."""
+    """Join the headline's sentences and as many of the last lines as the space allows."""
     text = "\n".join(part for part in headline if part)
     room = FAILURE_REASON_LENGTH - len(text) - len(LAST_OUTPUT)
     chosen: list[str] = []

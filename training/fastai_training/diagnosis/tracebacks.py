@@ -30,11 +30,6 @@ _ABORT = re.compile(
 #: A thread of a library's (gloo's, say) was still at work while the interpreter ended.
 _ENDING = "terminate called without an active exception"
 _COMPILED_FRAME = re.compile(r"\s*(?:frame #\d+: |#\d+ +(?:0x|<unknown|[\w:~]+\())")
-#: A worker that lost its peers: the cause is on another host.
-_LOST_PEER = re.compile(
-    r"closed by peer|reset by peer|Connection (?:refused|closed|reset)|gloo|NCCL|ncclRemoteError|DistBackendError|"
-    r"DistNetworkError|DistStoreError|RendezvousConnectionError|Broken pipe|[Tt]imed out|TCPStore",
-)
 _MESSAGE_LENGTH, _LOCATION_LENGTH = 420, 260
 
 
@@ -165,8 +160,3 @@ def worker_exit_code(lines: list[str]) -> int | None:
     """The exit code of the worker that torchrun names as the root cause (minus a signal's number)."""
     codes = [int(found[1]) for line in lines if (found := _WORKER_EXIT.match(line))]
     return codes[-1] if codes else None
-
-
-def is_lost_peer(text: str) -> bool:
-    """Whether an exception says no more than that another host or process went away."""
-    return bool(_LOST_PEER.search(text))

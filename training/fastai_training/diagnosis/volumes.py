@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastai_container.errors import UserError
 from fastai_container.paths import MLPaths
+from fastai_training.diagnosis.symptoms import FULL_ERRORS
 
 #: A volume with less room (bytes, or share of the whole) counts as full.
 _LEAST_BYTES, _LEAST_SHARE = 1 << 20, 0.01
@@ -51,7 +52,7 @@ def _cannot(folder: Path, error: OSError) -> str:
     there = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
     if error.errno == errno.EROFS:
         return f"{there} is read-only; mount it writable (docker run -v FOLDER:{folder}, without :ro)"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL_ERRORS:
         return f"the disk is full: {describe([there])}; take a larger volume"
     if error.errno in (errno.EACCES, errno.EPERM):
         owner, mode = there.stat().st_uid, there.stat().st_mode & 0o7777

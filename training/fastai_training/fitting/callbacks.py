@@ -1,4 +1,4 @@
-"""What the program adds to fastai's training loop: arithmetic, progress, the line of metrics for each epoch."""
+"""What the trainer adds to fastai's training loop: precision, progress, the line of metrics for each epoch."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class FrozenStatistics(Callback):
 
 
 class StopAtNan(Callback):
-    """A loss that is no number ends training with a reason, instead of writing a model that answers anything."""
+    """Stop on a non-finite loss rather than export a useless model."""
 
     order = 55
 
@@ -166,7 +166,7 @@ class StopAtNan(Callback):
 
 
 def quiet(learner: Any) -> Any:
-    """Without fastai's own progress bar and table, which Progress stands in for."""
+    """Remove fastai's own progress bar and table, which Progress stands in for."""
     learner.remove_cbs([callback for callback in learner.cbs if isinstance(callback, ProgressCallback)])
     for callback in learner.cbs:
         if isinstance(callback, Recorder):

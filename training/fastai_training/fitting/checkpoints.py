@@ -11,7 +11,7 @@ import io
 import os
 import pickle
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from typing import Any
 import torch
 
 from fastai_container.errors import UserError
+from fastai_training import console
+from fastai_training.console import Log
 from fastai_training.data.labels import Example
 from fastai_training.diagnosis.disk_space import naming_full
 from fastai_training.fitting.pretrained_weights import reason
@@ -37,7 +39,7 @@ class CheckpointError(UserError):
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The finished ones, newest first."""
+    """List the finished ones, newest first."""
     if not folder.is_dir():
         return []
     return sorted((path for path in folder.iterdir() if NAME.match(path.name)), reverse=True)
@@ -85,12 +87,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The state in ``path``. Raises ValueError when it is damaged, OSError when it can't be read."""
+    """Read the state in ``path``. Raises ValueError when it is damaged, OSError when it can't be read."""
     content = path.read_bytes()
     line, _, payload = content.partition(b"\n")
     magic, _, digest = line.partition(b" ")
     if magic != MAGIC:
-        raise ValueError("it is not a checkpoint of this program, or of another version")
+        raise ValueError("it is no checkpoint of the trainer, or of another version of it")
     if hashlib.sha256(payload).hexdigest().encode() != digest:
         raise ValueError("its SHA-256 differs: it was cut short or damaged")
     try:
@@ -102,8 +104,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def read_newest(folder: Path, log: Callable[[str], None] = print) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint that is whole; ``log`` is told of each damaged one. None when there is none."""
+def read_newest(folder: Path, log: Log = console.log) -> tuple[Path, dict[str, Any]] | None:
+    """Read the newest checkpoint that is whole; ``log`` is told of each damaged one. None when there is none."""
     for path in list_checkpoints(folder):
         try:
             return path, read_checkpoint(path)
@@ -113,7 +115,9 @@ def read_newest(folder: Path, log: Callable[[str], None] = print) -> tuple[Path,
 
 
 def room_needed(folder: Path, weights: float, epochs: int, frozen: int) -> float:
-    """Bytes that checkpoints of a network of so many bytes need in ``folder`` besides those that are there.
+    """Estimate the bytes that checkpoints of a network need in ``folder`` besides those that are there.
+
+    ``weights``: the network's own bytes.
 
     Of ``epochs`` epochs of the whole network each holds the optimizer's state too, twice the weights; of ``frozen``
     ones that train the head little more than the weights. An old one goes when the new one is written.
@@ -125,7 +129,7 @@ def room_needed(folder: Path, weights: float, epochs: int, frozen: int) -> float
 
 
 def data_digest(root: Path, train: Iterable[Example], valid: Iterable[Example]) -> str:
-    """SHA-256 over the names (relative to ``root``), labels and sizes in bytes of all pictures, in their order."""
+    """Hash the names (relative to ``root``), labels and sizes in bytes of all pictures, in their order."""
     digest = hashlib.sha256()
     for part, items in (("train", train), ("valid", valid)):
         for item in items:

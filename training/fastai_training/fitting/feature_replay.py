@@ -8,7 +8,8 @@ import torch
 from fastai.callback.core import Callback
 from torch import nn
 
-#: Steps after each batch, at most. On the pets (three splits) none left 38 % wrong after one epoch, 4 16 %, 8 12 %.
+#: Steps after each batch, at most. Validation error on the pets after one epoch (three splits): 38 % with 0 steps, 16 %
+#: with 4, 12 % with 8.
 STEPS = 8
 #: Features of so many pictures are kept, the newest; checkpoints hold them too (5 KB each for EfficientNet-Lite0).
 KEPT = 4096

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import platform
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from fastai.callback.fp16 import AMPMode, MixedPrecision
-from fastai.vision.all import (
-    ChannelsLast,
-    CrossEntropyLossFlat,
-    error_rate,
-    set_seed,
-    valley,
-)
+from fastai.vision.all import set_seed
 
 from fastai_container.errors import UserError
 from fastai_container.resources import cpu_count
+from fastai_training import console
 from fastai_training.data.labels import DataError, Example
 from fastai_training.data.loaders import build_loaders, worker_count
 from fastai_training.diagnosis.disk_space import MODEL_TIMES_WEIGHTS, PROGRAMS_TIMES_WEIGHTS, check_room
-from fastai_training.fitting.callbacks import CpuBFloat16, FrozenStatistics, Progress, StopAtNan, quiet
+from fastai_training.fitting.callbacks import Progress
 from fastai_training.fitting.checkpoints import (
     CheckpointError,
     check_identity,
@@ -35,9 +28,12 @@ from fastai_training.fitting.checkpoints import (
 from fastai_training.fitting.ddp import DataParallel, weights_digest
 from fastai_training.fitting.feature_replay import HeadReplay
 from fastai_training.fitting.models import Classifier, build_classifier
-from fastai_training.fitting.resumable_loop import Checkpointer, ResumableLearner, restore_optimizer
+from fastai_training.fitting.phases import Phase, plan_phases, run_phases
+from fastai_training.fitting.precision import choose_precision
+from fastai_training.fitting.recipe import build_learner, find_rate, training_callbacks, validate
+from fastai_training.fitting.resumable_loop import Checkpointer
 from fastai_training.fitting.stop_signal import Stop
-from fastai_training.hyperparameters import HyperParameterError, HyperParameters
+from fastai_training.hyperparameters import HyperParameters
 from fastai_training.world import Processes
 
 
@@ -60,114 +56,6 @@ class Result:
     precision: str
 
 
-def _cpu_bf16() -> str:
-    """How the CPU multiplies bf16: "matrix" (AMX), "vector" (AVX-512, Arm) or "" for in software, slower than fp32."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
-    if "amx_bf16" in flags:
-        return "matrix"
-    return "vector" if "avx512_bf16" in flags or (platform.machine() == "aarch64" and " bf16" in flags) else ""
-
-
-def choose_precision(asked: str, device: torch.device, *, frozen: bool = False) -> str:
-    """fp32, bf16 or fp16 on ``device``; ``frozen`` says that only the head is trained.
-
-    Raises HyperParameterError for one that it doesn't have.
-    """
-    if device.type == "cuda":
-        if asked == "bf16" and not torch.cuda.is_bf16_supported():
-            raise HyperParameterError(
-                f"precision=bf16 is not supported by {torch.cuda.get_device_name()}; use fp16 or auto"
-            )
-        return "fp16" if asked == "auto" else asked
-    if asked == "fp16":
-        raise HyperParameterError("precision=fp16 needs a GPU and there is none; use auto, bf16 or fp32")
-    if asked == "auto":
-        # Vector bf16 runs a frozen body 2 to 3 times as fast as fp32, but its backward pass is no faster, and slower in
-        # depthwise convolutions.
-        return "bf16" if _cpu_bf16() == "matrix" or (frozen and _cpu_bf16() == "vector") else "fp32"
-    return asked
-
-
-def training_callbacks(precision: str, device: torch.device, pretrained: bool) -> list[Any]:
-    """``precision`` is that of the whole network's training; on a CPU ``_run`` switches it from phase to phase."""
-    callbacks: list[Any] = [ChannelsLast, StopAtNan]
-    if pretrained:
-        callbacks.append(FrozenStatistics)
-    if device.type == "cuda" and precision != "fp32":
-        callbacks.append(MixedPrecision(amp_mode=AMPMode.BF16 if precision == "bf16" else AMPMode.FP16))
-    return callbacks
-
-
-def _find_rate(learner: Any) -> float:
-    with learner.no_bar(), learner.no_logging():
-        found = learner.lr_find(suggest_funcs=(valley,), show_plot=False).valley
-    return float(found)
-
-
-@dataclass(frozen=True)
-class Phase:
-    """``epochs`` epochs by one 1-cycle schedule, of the head alone when ``frozen``."""
-
-    epochs: int
-    frozen: bool
-    rates: Any
-    precision: str
-    options: dict[str, float]
-
-
-def _phases(parameters: HyperParameters, rate: float, device: torch.device) -> list[Phase]:
-    """Lesson 1's recipe, fastai's fine_tune: the head alone first, then everything."""
-    precision = choose_precision(parameters.precision, device)
-    if not parameters.pretrained:
-        return [Phase(parameters.epochs, False, rate, precision, {})]
-    # A hundredth of the rate for the first layers.
-    whole = Phase(parameters.epochs, False, slice(rate / 200, rate / 2), precision, {"pct_start": 0.3, "div": 5.0})
-    alone = choose_precision(parameters.precision, device, frozen=True)
-    head = Phase(parameters.freeze_epochs, True, slice(rate), alone, {"pct_start": 0.99})
-    return [phase for phase in (head, whole) if phase.epochs]
-
-
-def _validate(learner: Any, processes: Processes) -> torch.Tensor:
-    """Probabilities (n, classes) for the validation pictures in their order, in every process.
-
-    In fp32, as the model is exported: training's arithmetic is over.
-    """
-    # As in training: another memory format is another order of sums.
-    model = learner.model.eval().to(memory_format=torch.channels_last)
-    parts = []
-    with torch.no_grad():
-        for batch, _ in learner.dls.valid:
-            parts.append(model(batch).softmax(1).cpu().as_subclass(torch.Tensor))
-    shards = processes.gather(torch.cat(parts) if parts else torch.empty(0))
-    total = sum(len(shard) for shard in shards)
-    result = torch.empty(total, max(shard.shape[-1] for shard in shards))
-    for rank, shard in enumerate(shards):
-        if len(shard):
-            result[rank :: processes.world] = shard
-    return result
-
-
-def build_learner(loaders: Any, classifier: Classifier, parameters: HyperParameters, device: torch.device) -> Any:
-    """The learner that ``fit`` trains, still without callbacks."""
-    return quiet(
-        ResumableLearner(
-            loaders,
-            classifier.model.to(device),
-            loss_func=CrossEntropyLossFlat(),
-            splitter=classifier.splitter,
-            metrics=error_rate,
-            wd=parameters.weight_decay,
-            moms=(parameters.momentum, parameters.momentum - 0.1, parameters.momentum),
-            # A frozen body's batch norm stays as it was: its backward pass is then not needed at all.
-            train_bn=not parameters.pretrained,
-            path=Path(tempfile.gettempdir()),
-        )
-    )
-
-
 def fit(
     train: list[Example],
     valid: list[Example],
@@ -186,12 +74,9 @@ def fit(
     Raises UserError for an architecture, weights or a precision that can't be had, or a checkpoint of another run;
     SystemExit when ``stop`` is requested.
     """
-    set_seed(parameters.seed)
-    device = processes.device()
-    if device.type == "cpu":
-        torch.set_num_threads(max(1, cpu_count() // processes.on_host))
-    precision = choose_precision(parameters.precision, device)
-    precisions = list(dict.fromkeys(phase.precision for phase in _phases(parameters, 0, device)))
+    say = console.log if processes.is_main else console.silent
+    device = _set_up_device(parameters, processes)
+    precisions = list(dict.fromkeys(phase.precision for phase in plan_phases(parameters, 0, device)))
     classifier = build_classifier(
         parameters.arch,
         len(vocab),
@@ -201,83 +86,42 @@ def fit(
     )
     if processes.is_main:
         _check_room(classifier.model, parameters, model_folder, checkpoints)
-    workers, why = worker_count(parameters, processes.on_host)
-    say = print if processes.is_main else _silent
-    if why:
-        say(why, flush=True)
+    workers = _count_workers(parameters, processes, say)
     say(
         f"{classifier.arch} on {device.type}, {', '.join(precisions)}, {cpu_count()} cores, {workers} loader workers, "
-        f"{processes.world} processes, weights: {classifier.weights or 'none (from scratch)'}",
-        flush=True,
+        f"{processes.world} processes, weights: {classifier.weights or 'none (from scratch)'}"
     )
     loaders = build_loaders(train, valid, vocab, parameters, classifier.stats, device, workers, processes)
     learner = build_learner(loaders, classifier, parameters, device)
     processes.start(device)
-    digest = data_digest(data_root, train, valid)
-    if len(set(processes.gather(digest))) > 1:
-        raise DataError(
-            "the hosts hold different pictures; give every host all of them (S3DataDistributionType=FullyReplicated): "
-            "each takes its share of an epoch by itself"
-        )
+    digest = _agree_on_data(data_root, train, valid, processes)
     identity = run_identity(parameters, digest, classifier.weights, processes.world)
-    resumed = _read(checkpoints, identity, processes)
-    if parameters.pretrained:
-        learner.freeze()
-    if resumed:
-        rate = resumed["rate"]
-    elif parameters.lr == "auto":
-        rate = processes.from_main(_find_rate(learner))
-        say(f"learning rate found: {rate:.2e}", flush=True)
-    else:
-        rate = float(parameters.lr)
-    phases = _phases(parameters, rate, device)
-    progress = Progress(sum(phase.epochs for phase in phases), shown=processes.is_main, processes=processes.world)
-    replay = HeadReplay()
-    checkpointer = Checkpointer(
-        checkpoints,
-        identity,
-        processes,
-        stop,
-        parameters.seed,
-        parameters.checkpoint_seconds,
-        lambda: {"rate": rate, "progress": progress.state(), "replay": replay.state()},
-    )
-    learner.add_cbs([*training_callbacks(precision, device, parameters.pretrained), progress, checkpointer])
-    if processes.several:
-        learner.add_cb(DataParallel(device, processes.training_group()))
-    if resumed:
-        classifier.model.load_state_dict(resumed["model"])
-        progress.resume(resumed["progress"], inside_epoch=resumed["position"]["batch"] > 0)
-    try:
-        with stop.deferred():
-            _run(learner, phases, checkpointer, resumed, device, None if processes.several else replay)
-    except UserError as error:
-        # fastai writes the callback's name above it.
-        raise type(error)(str(error).splitlines()[-1].strip()) from None
-    if processes.several:
-        digests = set(processes.gather(weights_digest(learner.model)))
-        if len(digests) > 1:
-            raise RuntimeError(f"the {processes.world} processes ended with {len(digests)} different models")
-        say(f"{processes.world} processes agree on the weights", flush=True)
-    probabilities = _validate(learner, processes)
+    resumed = _read_checkpoint(checkpoints, identity, processes)
+    run = _Run(learner, classifier, parameters, device, processes, stop, resumed)
+    progress = run.train(checkpoints, identity, say)
+    run.agree_on_weights(say)
+    probabilities = validate(learner, processes)
     processes.end()
-    targets = torch.tensor([vocab.index(item.label) for item in valid])
-    metrics = {
-        "error_rate": float((probabilities.argmax(1) != targets).float().mean()),
-        "valid_loss": progress.history[-1]["valid_loss"],
-        "train_loss": progress.history[-1]["train_loss"],
-    }
     return Result(
         learner.model,
         classifier.arch,
         classifier.stats,
         classifier.weights,
-        metrics,
+        _metrics(probabilities, valid, vocab, progress),
         progress.history,
         probabilities,
         progress.seconds(),
         ", ".join(precisions),
     )
+
+
+def _set_up_device(parameters: HyperParameters, processes: Processes) -> torch.device:
+    """Seed the generators, and let a CPU's processes share its cores."""
+    set_seed(parameters.seed)
+    device = processes.device()
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, cpu_count() // processes.on_host))
+    return device
 
 
 def _check_room(model: torch.nn.Module, parameters: HyperParameters, model_folder: Path, checkpoints: Path) -> None:
@@ -295,11 +139,25 @@ def _check_room(model: torch.nn.Module, parameters: HyperParameters, model_folde
     )
 
 
-def _silent(*_arguments: Any, **_options: Any) -> None:
-    pass
+def _count_workers(parameters: HyperParameters, processes: Processes, say: console.Log) -> int:
+    workers, why = worker_count(parameters, processes.on_host)
+    if why:
+        say(why)
+    return workers
 
 
-def _read(checkpoints: Path, identity: dict[str, Any], processes: Processes) -> dict[str, Any] | None:
+def _agree_on_data(root: Path, train: list[Example], valid: list[Example], processes: Processes) -> str:
+    """The digest of the pictures and labels. Raises DataError when the processes have different ones."""
+    digest = data_digest(root, train, valid)
+    if len(set(processes.gather(digest))) > 1:
+        raise DataError(
+            "the hosts hold different pictures; give every host all of them (S3DataDistributionType=FullyReplicated): "
+            "sharding is done by the trainer"
+        )
+    return digest
+
+
+def _read_checkpoint(checkpoints: Path, identity: dict[str, Any], processes: Processes) -> dict[str, Any] | None:
     """The checkpoint to go on from, read by the main process for all. Raises CheckpointError."""
     found: tuple[Path, dict[str, Any]] | None = None
     error: CheckpointError | None = None
@@ -315,45 +173,90 @@ def _read(checkpoints: Path, identity: dict[str, Any], processes: Processes) -> 
         raise error
     state: dict[str, Any] | None = processes.from_main(found[1] if found else None)
     if found is not None:
-        print(f"going on from {found[0].name}", flush=True)
+        console.log(f"going on from {found[0].name}")
     return state
 
 
-def _run(
-    learner: Any,
-    phases: list[Phase],
-    checkpointer: Checkpointer,
-    resumed: dict[str, Any] | None,
-    device: torch.device,
-    replay: HeadReplay | None,
-) -> None:
-    """All phases, or those that ``resumed`` has not done.
+@dataclass(frozen=True)
+class _Run:
+    """A learner that is ready to be trained; ``resumed``: the checkpoint that it goes on from, if any."""
 
-    ``replay`` is for a single process (others would have to share each of its steps), and used on a CPU: a GPU runs
-    the body's forward pass in the time that a few small steps take to be launched.
-    """
-    epochs_before = 0
-    first = resumed["position"]["phase"] if resumed else 0
-    for number, phase in enumerate(phases):
-        if number >= first:
-            if phase.frozen:
-                learner.freeze()
-            else:
-                learner.unfreeze()
-            here = resumed if number == first else None
-            if here is not None:
-                restore_optimizer(learner.opt, here["optimizer"], device)
-            learner.remove_cbs(CpuBFloat16)
-            if device.type == "cpu" and phase.precision == "bf16":
-                learner.add_cb(CpuBFloat16())
-            learner.remove_cbs(HeadReplay)
-            if replay is not None:
-                replay.clear()
-                if phase.frozen and device.type == "cpu":
-                    learner.add_cb(replay)
-                    if here is not None:
-                        replay.restore(here["replay"])
-            checkpointer.begin(number, epochs_before, here)
-            if learner.first_epoch < phase.epochs:
-                learner.fit_one_cycle(phase.epochs, phase.rates, **phase.options)
-        epochs_before += phase.epochs
+    learner: Any
+    classifier: Classifier
+    parameters: HyperParameters
+    device: torch.device
+    processes: Processes
+    stop: Stop
+    resumed: dict[str, Any] | None
+
+    def train(self, checkpoints: Path, identity: dict[str, Any], say: console.Log) -> Progress:
+        """Train all phases that are not done yet, and return what became of them."""
+        if self.parameters.pretrained:
+            self.learner.freeze()
+        rate = self._rate(say)
+        phases = plan_phases(self.parameters, rate, self.device)
+        progress = Progress(
+            sum(phase.epochs for phase in phases), shown=self.processes.is_main, processes=self.processes.world
+        )
+        replay = HeadReplay()
+        checkpointer = Checkpointer(
+            checkpoints,
+            identity,
+            self.processes,
+            self.stop,
+            self.parameters.seed,
+            self.parameters.checkpoint_seconds,
+            lambda: {"rate": rate, "progress": progress.state(), "replay": replay.state()},
+        )
+        self._add_callbacks(progress, checkpointer)
+        if self.resumed:
+            self.classifier.model.load_state_dict(self.resumed["model"])
+            progress.resume(self.resumed["progress"], inside_epoch=self.resumed["position"]["batch"] > 0)
+        self._run_phases(phases, checkpointer, replay)
+        return progress
+
+    def _rate(self, say: console.Log) -> float:
+        """The base learning rate: the checkpoint's, the one that is found, or the one that was asked for."""
+        if self.resumed:
+            return float(self.resumed["rate"])
+        if self.parameters.lr != "auto":
+            return float(self.parameters.lr)
+        rate: float = self.processes.from_main(find_rate(self.learner))
+        say(f"learning rate found: {rate:.2e}")
+        return rate
+
+    def _add_callbacks(self, progress: Progress, checkpointer: Checkpointer) -> None:
+        precision = choose_precision(self.parameters.precision, self.device)
+        callbacks = training_callbacks(precision, self.device, self.parameters.pretrained)
+        self.learner.add_cbs([*callbacks, progress, checkpointer])
+        if self.processes.several:
+            self.learner.add_cb(DataParallel(self.device, self.processes.training_group()))
+
+    def _run_phases(self, phases: list[Phase], checkpointer: Checkpointer, replay: HeadReplay) -> None:
+        try:
+            with self.stop.deferred():
+                usable = None if self.processes.several else replay
+                run_phases(self.learner, phases, checkpointer, self.resumed, self.device, usable)
+        except UserError as error:
+            # fastai writes the callback's name above it.
+            raise type(error)(str(error).splitlines()[-1].strip()) from None
+
+    def agree_on_weights(self, say: console.Log) -> None:
+        """Raises RuntimeError when the processes ended with different models, which is a bug."""
+        if not self.processes.several:
+            return
+        digests = set(self.processes.gather(weights_digest(self.learner.model)))
+        if len(digests) > 1:
+            raise RuntimeError(f"the {self.processes.world} processes ended with {len(digests)} different models")
+        say(f"{self.processes.world} processes agree on the weights")
+
+
+def _metrics(
+    probabilities: torch.Tensor, valid: list[Example], vocab: list[str], progress: Progress
+) -> dict[str, float]:
+    targets = torch.tensor([vocab.index(item.label) for item in valid])
+    return {
+        "error_rate": float((probabilities.argmax(1) != targets).float().mean()),
+        "valid_loss": progress.history[-1]["valid_loss"],
+        "train_loss": progress.history[-1]["train_loss"],
+    }

@@ -48,7 +48,7 @@ _OBJECT = re.compile(r"GLOBAL ([\w.]+)|class ([\w.]+)")
 
 
 def reason(error: Exception) -> str:
-    """Why weights can't be read. The most of torch's own text is advice to execute what is in a file."""
+    """Say why weights can't be read. The most of torch's own text is advice to execute what is in a file."""
     text = str(error)
     if isinstance(error, pickle.UnpicklingError):
         found = _OBJECT.search(text)

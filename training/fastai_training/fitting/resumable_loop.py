@@ -17,6 +17,7 @@ from fastai.callback.core import Callback, CancelEpochException
 from fastai.learner import Learner
 from fastcore.foundation import L
 
+from fastai_training import console
 from fastai_training.fitting.checkpoints import write_checkpoint
 from fastai_training.fitting.ddp import unwrapped
 from fastai_training.fitting.stop_signal import Stop
@@ -148,10 +149,9 @@ class Checkpointer(Callback):
         path = self.write()
         if path is not None:
             place = self.position
-            print(
+            console.log(
                 f"stopped after batch {place.batch} of epoch {self.epochs_before + place.epoch + 1}: "
-                f"{path.name} is written, the same job goes on from it",
-                flush=True,
+                f"{path.name} is written, the same job goes on from it"
             )
         raise SystemExit(self.stop.exit_code)
 

@@ -1,4 +1,4 @@
-"""Being told to stop: SageMaker sends SIGTERM and, 120 s later, SIGKILL (CONTRACT, "Start and stop")."""
+"""Being told to stop: SageMaker sends SIGTERM, and SIGKILL ``sagemaker.TRAINING_STOP_SECONDS`` later."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class Stop:
-    """Ends the program with 128 + the signal's number: at once, or where it suits while ``deferred()``.
+    """Ends the process with 128 + the signal's number: at once, or where it suits while ``deferred()``.
 
     At once means without an exception: one that is raised while torch or OpenVINO is imported, or from a function that
     compiled code calls, ends in an abort or in an ImportError. So ``clean_up`` removes what must not be left behind.

@@ -16,14 +16,15 @@ from types import FrameType
 from typing import Any
 
 from fastai_container.init import FORWARDED
+from fastai_container.sagemaker import TRAINING_STOP_SECONDS
 from fastai_training.job import process_tree
 from fastai_training.job.log_tail import Tail
 
-#: SageMaker sends SIGKILL 120 seconds after SIGTERM; whoever hasn't ended by now gets it from here, with a reason.
-STOP_SECONDS = 100
+#: What hasn't ended so long after SIGTERM is killed from here, in time to write the reason before SageMaker's SIGKILL.
+STOP_SECONDS = TRAINING_STOP_SECONDS - 20
 #: How long to wait for output after the program's end: what it left running may hold its pipes open.
 DRAIN_SECONDS = 2.0
-#: Another host failed: a program that waits for it can't finish its batch.
+#: Another host failed: a script that waits for it can't finish its batch.
 ABORT_SECONDS = 10
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _STREAMS = {"stdout": 1, "stderr": 2}

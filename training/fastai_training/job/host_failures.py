@@ -1,4 +1,4 @@
-"""Know of each other: when one host of a job fails or dies, all others learn of it and why, instead of waiting for it.
+"""Propagate a host's failure, or its death, to the others, which would wait for it otherwise.
 
 Every host keeps one TCP connection to the first one, which passes on what it hears. A line is a JSON object; an empty
 one is a sign of life. A connection that ends, or is silent, without a goodbye means that its host died.
@@ -26,7 +26,8 @@ from typing import Any
 
 from fastai_container.errors import printable
 from fastai_container.json_file import JsonError, parse_json
-from fastai_training.job.hosts import RENDEZVOUS_PORT, RESOLVE_SECONDS, Cluster
+from fastai_container.sagemaker import JOB_NAME_ENVS, RENDEZVOUS_PORT, RESOLVE_SECONDS
+from fastai_training.job.hosts import Cluster
 
 PORT = RENDEZVOUS_PORT + 1
 #: Seconds between signs of life, and of silence after which a host counts as dead.
@@ -34,13 +35,11 @@ BEAT_SECONDS, SILENCE_SECONDS = 5.0, 30.0
 _LONGEST_LINE, _LONGEST_REASON = 8192, 500
 #: Seconds for a new connection to prove itself, and how many may be about it at once.
 _PROOF_SECONDS, _UNPROVED = 10.0, 64
-#: What SageMaker calls a job, on every host of it.
-_JOB = ("TRAINING_JOB_ARN", "TRAINING_JOB_NAME", "SM_TRAINING_JOB_NAME")
 
 
 def shared_key(cluster: Cluster, hyperparameters: Mapping[str, Any]) -> bytes:
     """A key that each host of the job makes alike: of the job's name, hosts and hyperparameters."""
-    facts = [[os.environ.get(name, "") for name in _JOB], list(cluster.hosts), dict(hyperparameters)]
+    facts = [[os.environ.get(name, "") for name in JOB_NAME_ENVS], list(cluster.hosts), dict(hyperparameters)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).digest()
 
 

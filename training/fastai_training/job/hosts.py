@@ -3,43 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastai_container.errors import UserError
-from fastai_container.json_file import JsonError, read_object
+from fastai_container.sagemaker import RENDEZVOUS_PORT, RESOLVE_SECONDS
+from fastai_training import config_files
+from fastai_training.console import Log
 
-#: The port of torchrun's rendezvous on the first host; sagemaker-training's.
-RENDEZVOUS_PORT = 7777
-#: Other hosts' names can take minutes to resolve (CONTRACT, section 1); sagemaker-training waits as long.
-RESOLVE_SECONDS = 15 * 60
 INTERFACES = Path("/sys/class/net")
 
 
 class ClusterError(UserError):
-    """resourceconfig.json can't be used, or another host can't be found."""
-
-
-def gpu_count(environment: Mapping[str, str] | None = None) -> int:
-    """GPUs that a process of this container sees, without importing torch."""
-    environment = os.environ if environment is None else environment
-    visible = environment.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        ids = [item.strip() for item in visible.split(",")]
-        return len(ids[: ids.index("-1")] if "-1" in ids else [item for item in ids if item])
-    if shutil.which("nvidia-smi") is None:
-        return 0
-    try:
-        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    """Another host of the job can't be found."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +31,11 @@ class Cluster:
     interface: str | None = None
 
     @classmethod
-    def read(cls, path: Path) -> Cluster:
-        """What resourceconfig.json says; one host when there is no such file. Raises ClusterError."""
-        if not path.exists():
-            return cls()
-        try:
-            content = read_object(path)
-        except JsonError as error:
-            raise ClusterError(f"{error}; it names current_host and hosts") from None
-        hosts, current, interface = (content.get(name) for name in ("hosts", "current_host", "network_interface_name"))
-        if not (isinstance(hosts, list) and all(isinstance(host, str) for host in hosts) and isinstance(current, str)):
-            raise ClusterError(f"{path} must name current_host (a text) and hosts (a list of texts)")
-        hosts = sorted(hosts)
-        if current not in hosts:
-            raise ClusterError(f"{path}: current_host {current!r} is not among its hosts ({', '.join(hosts)})")
-        return cls(current, tuple(hosts), str(interface) if interface else None)
+    def read(cls, config: Path) -> Cluster:
+        """Read the job's hosts from the folder of its configuration. Raises ConfigFileError."""
+        content = config_files.read_resources(config)
+        interface = content.get("network_interface_name")
+        return cls(content["current_host"], tuple(sorted(content["hosts"])), str(interface) if interface else None)
 
     @property
     def first(self) -> str:
@@ -117,9 +87,7 @@ class Cluster:
         wanted = {"MASTER_ADDR": self.first, "MASTER_PORT": str(RENDEZVOUS_PORT)}
         return {name: value for name, value in wanted.items() if name not in environment}
 
-    def wait_for_names(
-        self, log: Callable[[str], None], *, seconds: float = RESOLVE_SECONDS, pause: float = 1.0
-    ) -> None:
+    def wait_for_names(self, log: Log, *, seconds: float = RESOLVE_SECONDS, pause: float = 1.0) -> None:
         """Wait until every host's name resolves. Raises ClusterError after ``seconds``."""
         if len(self.hosts) == 1:
             return

@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from fastai_container import requirements
 from fastai_container.errors import UserError
+from fastai_training.console import Log
 
 _PIP = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore", "PIP_NO_INPUT": "1"}
 
@@ -23,7 +23,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
-def _install_requirements(path: Path, log: Callable[[str], None]) -> None:
+def _install_requirements(path: Path, log: Log) -> None:
     """Have pip install what ``path`` asks for and this image lacks."""
     from sagemaker_training import modules
 
@@ -46,7 +46,7 @@ def _install_requirements(path: Path, log: Callable[[str], None]) -> None:
         )
 
 
-def install(code: Path, log: Callable[[str], None], *, package: bool) -> None:
+def install(code: Path, log: Log, *, package: bool) -> None:
     """Install requirements.txt and, for a ``package``, the code itself. Raises UserError."""
     from sagemaker_training import errors, modules
 

@@ -6,7 +6,6 @@ A process of its own (``python -m fastai_training.job.intermediate_output``), so
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import subprocess
@@ -14,19 +13,16 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from fastai_container.json_file import JsonError, parse_json
+from fastai_container.sagemaker import S3_OUTPUT
+from fastai_training.config_files import decoded_value
 
-OUTPUT_PARAMETER = "sagemaker_s3_output"
 READY = "ready"
 START_SECONDS, END_SECONDS = 60, 60
 
 
 def output_location(hyperparameters: Mapping[str, Any]) -> str:
     """Where SageMaker's SDK says that output goes to ("" for nowhere)."""
-    value = hyperparameters.get(OUTPUT_PARAMETER) or ""
-    with contextlib.suppress(TypeError, JsonError):
-        value = parse_json(value, OUTPUT_PARAMETER)
-    return str(value or "")
+    return str(decoded_value(hyperparameters.get(S3_OUTPUT)) or "")
 
 
 def start(location: str) -> subprocess.Popen[str] | None:

@@ -11,14 +11,14 @@ import os
 import sys
 
 from fastai_container.errors import UserError, printable
-from fastai_container.json_file import read_object
 from fastai_container.paths import MLPaths
-from fastai_training.job.hosts import Cluster, gpu_count
-from fastai_training.job.user_script import TORCHRUN, Program, ScriptError, decoded, prepare, program_of
-
-
-def log(text: str) -> None:
-    print(printable(text), flush=True)
+from fastai_container.resources import visible_gpu_count
+from fastai_container.sagemaker import TORCHRUN
+from fastai_training import console
+from fastai_training.config_files import decoded, read_hyperparameters
+from fastai_training.console import log_printable as log
+from fastai_training.job.hosts import Cluster
+from fastai_training.job.user_script import Program, ScriptError, prepare, program_of
 
 
 def _builtin(paths: MLPaths) -> Program:
@@ -30,14 +30,14 @@ def _builtin(paths: MLPaths) -> Program:
 
 def ready(paths: MLPaths) -> Program:
     """The program to become, torchrun's where it runs more than once. Raises UserError."""
-    hyperparameters = read_object(paths.config / "hyperparameters.json")
-    cluster = Cluster.read(paths.config / "resourceconfig.json")
+    hyperparameters = read_hyperparameters(paths.config)
+    cluster = Cluster.read(paths.config)
     scripted = bool(program_of(hyperparameters, os.environ))
     program = prepare(paths, log) if scripted else _builtin(paths)
     cluster.wait_for_names(log)
     settings = decoded(hyperparameters)
     wanted = not scripted or any(settings.get(name) for name in TORCHRUN)
-    processes = max(1, gpu_count())
+    processes = max(1, visible_gpu_count())
     environment = cluster.network_environment() | program.environment
     if len(cluster.hosts) * processes == 1 or not wanted:
         if len(cluster.hosts) > 1:
@@ -74,7 +74,7 @@ def main() -> int:
 
 
 def _refuse(reason: str) -> int:
-    print(f"error: {printable(reason)}", file=sys.stderr, flush=True)
+    console.error(printable(reason))
     return 1
 
 

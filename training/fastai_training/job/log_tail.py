@@ -24,7 +24,7 @@ class Tail:
         self._open: dict[str, bytes] = {}
 
     def feed(self, stream: str, chunk: bytes) -> None:
-        """Takes the next bytes of ``stream``."""
+        """Take the next bytes of ``stream``."""
         *lines, rest = (self._open.get(stream, b"") + chunk).split(b"\n")
         for line in lines[-LINES:]:
             self._lines.append((stream, _shown(line[-LINE_BYTES:])))
@@ -32,9 +32,9 @@ class Tail:
         self._open[stream] = rest[-LINE_BYTES:]
 
     def entries(self) -> list[tuple[str, str]]:
-        """The last lines as (stream, text), in the order in which they ended."""
+        """Return the last lines as (stream, text), in the order in which they ended."""
         return [*self._lines, *((name, _shown(rest)) for name, rest in self._open.items() if rest)]
 
     def lines(self, stream: str | None = None) -> list[str]:
-        """The last lines of ``stream``, or of all streams."""
+        """Return the last lines of ``stream``, or of all streams."""
         return [text for name, text in self.entries() if stream in (None, name)]

@@ -13,25 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from fastai_container.errors import UserError, printable
-from fastai_container.json_file import read_object
 from fastai_container.paths import MLPaths
+from fastai_container.resources import visible_gpu_count
+from fastai_training import console
+from fastai_training.config_files import decoded, read_hyperparameters
 from fastai_training.diagnosis import failure_reason as failure
 from fastai_training.diagnosis import tracebacks, volumes
-from fastai_training.diagnosis.hints import hint
+from fastai_training.diagnosis.symptoms import is_lost_peer
 from fastai_training.job import intermediate_output, stray_models
 from fastai_training.job.child_process import Outcome, Supervisor
-from fastai_training.job.host_failures import PeerFailure, Peers, shared_key
-from fastai_training.job.hosts import Cluster, gpu_count
+from fastai_training.job.host_failures import Peers, shared_key
+from fastai_training.job.hosts import Cluster
 from fastai_training.job.log_tail import Tail
 from fastai_training.job.oom_kills import OomCount
+from fastai_training.job.reason import RunningJob
 from fastai_training.job.secret_masking import Mask
-from fastai_training.job.user_script import decoded, find_unnamed_code, program_of
+from fastai_training.job.user_script import find_unnamed_code, program_of
 
 #: A process that lost its peers fails at once; why they were lost is known a little later (torchrun gives the other
 #: processes of its host 30 seconds to end).
 WAIT_FOR_PEERS_SECONDS = 40
-#: A shell, or torchrun, passes its child's death by one of these on as an exit code of 128 and more.
-_DEADLY = (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 #: Of a job that was stopped nothing tells the copier that no more files come.
 _COPY_AFTER_STOP_SECONDS = 5
 #: Held free during the job, so that a full disk still takes the reason.
@@ -44,77 +45,9 @@ def _command(paths: MLPaths, hyperparameters: Mapping[str, Any], cluster: Cluste
     """What to run: the built-in program itself, or what gets a user's script or torchrun ready. Raises UserError."""
     if not program_of(hyperparameters, os.environ):
         find_unnamed_code(paths, hyperparameters)
-        if len(cluster.hosts) * max(1, gpu_count()) == 1:
+        if len(cluster.hosts) * max(1, visible_gpu_count()) == 1:
             return [sys.executable, "-P", "-m", "fastai_training"]
     return [sys.executable, "-P", "-m", "fastai_training.job.launcher"]
-
-
-@dataclass
-class _Job:
-    """What the reason of a failure is made of."""
-
-    paths: MLPaths
-    program: str
-    cluster: Cluster
-    tail: Tail
-    memory: OomCount
-    mask: Mask
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        return volumes.of_job(self.paths)
-
-    def reason(self, outcome: Outcome, code: int, peer: PeerFailure | None, stopped: list[str]) -> str:
-        """The failure's whole text. ``peer``: another host's failure; ``stopped``: hosts that ended before this one."""
-        errors = self.tail.lines("stderr")
-        fault, before = tracebacks.find_fault(errors, self.paths.code)
-        if fault is None:
-            fault, last = tracebacks.find_fault(self.tail.lines(), self.paths.code)
-        else:
-            last = self._without_traceback(len(before))
-        error = tracebacks.error_line(errors) or tracebacks.error_line(self.tail.lines())
-        headline = [self._headline(outcome, code, fault, error)]
-        if fault is not None and headline[0] != fault.exception:
-            headline.append(fault.exception)
-        if fault is not None and fault.place:
-            headline.append(f"in {fault.place}")
-        if peer is not None and (outcome.aborted or tracebacks.is_lost_peer(fault.exception if fault else error)):
-            headline = [str(peer), *(f"here: {text}" for text in headline[:2] if not outcome.aborted)]
-        elif stopped and fault is not None and tracebacks.is_lost_peer(fault.exception):
-            headline.insert(0, f"host {', '.join(stopped)} ended before this one")
-        headline.append(f"{self.program}: exit code {code}")
-        shown = [printable(self.mask(text)) for text in headline]
-        return self.mask(failure.compose(shown, [self.mask(text) for text in last]))
-
-    def _without_traceback(self, errors: int) -> list[str]:
-        """The output without what came on stderr after the first ``errors`` lines there."""
-        kept = []
-        for stream, text in self.tail.entries():
-            errors -= stream == "stderr"
-            if stream != "stderr" or errors >= 0:
-                kept.append(text)
-        return kept
-
-    def _headline(self, outcome: Outcome, code: int, fault: tracebacks.Fault | None, error: str) -> str:
-        if outcome.killed and outcome.stopped_by is not None:
-            return "training did not end in time after it was asked to stop, and was killed"
-        text = fault.exception if fault is not None else error
-        oom = OomCount.read().killed_since(self.memory)
-        number = -outcome.status if outcome.status < 0 else code - 128
-        if code > 128 and not outcome.aborted and (outcome.status < 0 or number in _DEADLY):
-            said = tracebacks.abort_message(self.tail.lines("stderr"))
-            cause = failure.resource_reason(said, self.folders)
-            return f"{cause} ({said})" if cause else failure.signal_reason(number, oom, said)
-        if oom:
-            return failure.out_of_memory()
-        # Of a crash in a library the exception may not say it, but what was printed before does.
-        recent = "\n".join([text, *self.tail.lines()[-30:]])
-        return (
-            failure.resource_reason(text or recent, self.folders)
-            or hint(text, self.paths.code, "\n".join(self.tail.lines()))
-            or text
-            or f"{self.program} ended with exit code {code}"
-        )
 
 
 def _reserve(paths: MLPaths) -> Path:
@@ -130,7 +63,7 @@ def _write_reason(paths: MLPaths, reason: str) -> None:
     try:
         paths.write_failure("\n".join(map(printable, reason.splitlines())))
     except OSError as error:
-        print(f"error: {paths.failure} can't be written: {error.strerror}", file=sys.stderr)
+        console.error(f"{paths.failure} can't be written: {error.strerror}")
 
 
 def _own_reason(path: Path, mask: Mask) -> str:
@@ -177,46 +110,78 @@ class _Plan:
 
 def _plan(paths: MLPaths) -> _Plan:
     """Read the job's files and look at its folders. Raises UserError."""
-    hyperparameters = read_object(paths.config / "hyperparameters.json")
-    cluster = Cluster.read(paths.config / "resourceconfig.json")
+    hyperparameters = read_hyperparameters(paths.config)
+    cluster = Cluster.read(paths.config)
     plan = _Plan(hyperparameters, cluster, _command(paths, hyperparameters, cluster))
     for warning in volumes.check(paths, scripted=bool(plan.program)):
-        print(f"warning: {printable(warning)}", flush=True)
+        console.warn(warning)
     return plan
 
 
-def _remove_stale(paths: MLPaths) -> Path:
-    """Remove what an earlier job said of its end; the file that says that this one succeeded."""
-    success = paths.failure.with_name("success")
-    for stale in (paths.failure, success):
+def _success_file(paths: MLPaths) -> Path:
+    """The file that says that the job succeeded."""
+    return paths.failure.with_name("success")
+
+
+def _remove_stale(paths: MLPaths) -> None:
+    """Remove what an earlier job said of its end."""
+    for stale in (paths.failure, _success_file(paths)):
         with contextlib.suppress(OSError):  # a folder that can't be written is told a little later
             stale.unlink(missing_ok=True)
-    return success
 
 
-def _ended_well(plan: _Plan, paths: MLPaths, success: Path, started: float) -> None:
+def _ended_well(plan: _Plan, paths: MLPaths, started: float) -> None:
     with contextlib.suppress(OSError):
-        success.touch()
+        _success_file(paths).touch()
     if plan.program and plan.cluster.rank == 0 and (warning := stray_models.warning(paths, started)):
-        print(f"warning: {printable(warning)}", flush=True)
+        console.warn(warning)
 
 
-def _failed(job: _Job, outcome: Outcome, code: int, peers: Peers) -> int:
+def _failed(job: RunningJob, outcome: Outcome, code: int, peers: Peers) -> int:
     """Find out why, tell it to all who want to know, and return the exit code."""
     tail, hosts = job.tail, job.cluster.hosts
     own = _own_reason(job.paths.failure, job.mask)
-    if outcome.aborted or not own or (len(hosts) > 1 and tracebacks.is_lost_peer(own)):
-        lost = outcome.aborted or tracebacks.is_lost_peer("\n".join(tail.lines("stderr")[-60:]))
+    if outcome.aborted or not own or (len(hosts) > 1 and is_lost_peer(own)):
+        lost = outcome.aborted or is_lost_peer("\n".join(tail.lines("stderr")[-60:]))
         peer = peers.failure(WAIT_FOR_PEERS_SECONDS if lost and len(hosts) > 1 else 0)
         if outcome.aborted and code > 128:
             code = 1
         own = job.reason(outcome, code, peer, peers.stopped())
-        print(f"error: {own.partition(failure.LAST_OUTPUT)[0]}", file=sys.stderr, flush=True)
+        console.error(own.partition(failure.LAST_OUTPUT)[0])
     elif job.program != BUILT_IN:  # whose own reasons say what to do
         own = failure.with_cause(own, job.folders, job.paths.code)
     peers.report(own.splitlines()[0][:300])
     _write_reason(job.paths, own)
     return code
+
+
+def _watch_others(plan: _Plan, supervisor: Supervisor) -> Peers:
+    """Learn of other hosts' failures from now on; one of them ends the program here."""
+    peers = Peers(plan.cluster, lambda _failure: supervisor.abort(), key=shared_key(plan.cluster, plan.hyperparameters))
+    try:
+        peers.start()
+    except OSError as error:
+        console.log(f"the other hosts can't be watched ({error.strerror}): a host failure may not be detected")
+    return peers
+
+
+def _run_to_end(job: RunningJob, plan: _Plan, supervisor: Supervisor, peers: Peers, started: float) -> tuple[int, bool]:
+    """Run the program and tell of its end; its exit code, and whether it ended because it was asked to."""
+    reserved = _reserve(job.paths)
+    outcome = supervisor.run(plan.command, os.environ | {"PYTHONUNBUFFERED": "1"})
+    code = _exit_code(outcome, supervisor.tail)
+    asked = outcome.stopped_by is not None and not outcome.killed and code in (0, 128 + outcome.stopped_by)
+    with contextlib.suppress(OSError):
+        reserved.unlink(missing_ok=True)
+    if code == 0 and not outcome.aborted:
+        peers.report(None)
+        _ended_well(plan, job.paths, started)
+    elif asked:
+        peers.report(None)
+        console.log(f"training was stopped by {signal.Signals(outcome.stopped_by or 0).name}")
+    else:
+        code = _failed(job, outcome, code or 1, peers)
+    return code, asked
 
 
 def run() -> int:
@@ -229,34 +194,16 @@ def run() -> int:
     supervisor.listen()  # first of all: PID 1 loses a signal that it has no handler for
     started = time.time()
     paths = MLPaths.from_environment()
-    success = _remove_stale(paths)
+    _remove_stale(paths)
     try:
         plan = _plan(paths)
     except UserError as error:
         _write_reason(paths, Mask(os.environ)(str(error)))
         raise
     mask = Mask(os.environ, decoded(plan.hyperparameters))
-    peers = Peers(plan.cluster, lambda _failure: supervisor.abort(), key=shared_key(plan.cluster, plan.hyperparameters))
-    try:
-        peers.start()
-    except OSError as error:
-        print(f"the other hosts can't be watched ({error.strerror}): one that dies may go unnoticed", flush=True)
-    program = plan.program or BUILT_IN
-    job = _Job(paths, program, plan.cluster, supervisor.tail, OomCount.read(), mask)
-    reserved = _reserve(paths)
+    peers = _watch_others(plan, supervisor)
+    job = RunningJob(paths, plan.program or BUILT_IN, plan.cluster, supervisor.tail, OomCount.read(), mask)
     copier = intermediate_output.start(intermediate_output.output_location(plan.hyperparameters))
-    outcome = supervisor.run(plan.command, os.environ | {"PYTHONUNBUFFERED": "1"})
-    code = _exit_code(outcome, supervisor.tail)
-    asked = outcome.stopped_by is not None and not outcome.killed and code in (0, 128 + outcome.stopped_by)
-    with contextlib.suppress(OSError):
-        reserved.unlink(missing_ok=True)
-    if code == 0 and not outcome.aborted:
-        peers.report(None)
-        _ended_well(plan, paths, success, started)
-    elif asked:
-        peers.report(None)
-        print(f"training was stopped by {signal.Signals(outcome.stopped_by or 0).name}", flush=True)
-    else:
-        code = _failed(job, outcome, code or 1, peers)
+    code, asked = _run_to_end(job, plan, supervisor, peers, started)
     intermediate_output.finish(copier, _COPY_AFTER_STOP_SECONDS if asked and code else intermediate_output.END_SECONDS)
     return code

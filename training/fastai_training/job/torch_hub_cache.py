@@ -10,10 +10,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fastai_container.paths import BAKED_WEIGHTS
+from fastai_training.console import Log
 
 _READ_BY_HUB = (".pth", ".pt")
 _URL_NAME = re.compile(r"/([\w.]+?)-([0-9a-f]{8})\.pth\b")
@@ -45,7 +46,7 @@ def _files(*folders: Path) -> Iterator[Path]:
             yield from sorted(path for path in folder.rglob("*") if path.suffix in _READ_BY_HUB and path.is_file())
 
 
-def fill(channel: Path, log: Callable[[str], None], *, baked: Path = BAKED_WEIGHTS) -> None:
+def fill(channel: Path, log: Log, *, baked: Path = BAKED_WEIGHTS) -> None:
     """Link the weights of ``channel`` and of the image to where torch.hub finds them; what is there already stays."""
     files = list(_files(channel, baked))
     if not files:

@@ -1,4 +1,4 @@
-"""Script mode: a user's own program, by SageMaker's conventions.
+"""Script mode: a user's own script, by SageMaker's conventions.
 
 The pieces are sagemaker-training's (environment, download, installation, arguments); its trainer is not used, because
 it ignores code when /opt/ml/code isn't empty, hides why a script failed and keeps signals from it.
@@ -14,36 +14,34 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
 from fastai_container.errors import UserError
-from fastai_container.json_file import JsonError, parse_json, read_object
-from fastai_container.paths import BASE_DIR_ENV, MLPaths
+from fastai_container.paths import MLPaths
+from fastai_container.sagemaker import BASE_DIR_ENV, LOG_LEVEL, OTHER_LAUNCHERS, PROGRAM, SUBMIT_DIRECTORY
+from fastai_training import console
+from fastai_training.config_files import (
+    decoded,
+    decoded_value,
+    read_hyperparameters,
+    read_input_channels,
+    read_resources,
+)
+from fastai_training.console import Log
 from fastai_training.job import torch_hub_cache
 from fastai_training.job.installation import install
 from fastai_training.job.secret_masking import Mask, masked
 
-#: SageMaker's script mode names the user's program and where it is by these (sagemaker-training's contract).
-PROGRAM, SUBMIT_DIRECTORY = "sagemaker_program", "sagemaker_submit_directory"
-LOG_LEVEL = "sagemaker_container_log_level"
-#: The SDK's distribution={"torch_distributed": {"enabled": True}}, and its older name for the same.
-TORCHRUN = ("sagemaker_torch_distributed_enabled", "sagemaker_pytorch_ddp_enabled")
-#: Launchers that this image doesn't have.
-OTHER_LAUNCHERS = (
-    "sagemaker_mpi_enabled",
-    "sagemaker_distributed_dataparallel_enabled",
-    "sagemaker_pytorch_xla_multi_worker_enabled",
-)
 #: Variables that repeat every hyperparameter.
 _REPETITIONS = frozenset({"SM_HPS", "SM_TRAINING_ENV", "SM_USER_ARGS"})
 
 
 class ScriptError(UserError):
-    """A user's program that can't be found, fetched, installed or started."""
+    """A user's script that can't be found, fetched, installed or started."""
 
 
 class _Given(dict[str, Any]):
@@ -53,25 +51,13 @@ class _Given(dict[str, Any]):
         return True
 
 
-def decoded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyperparameters as sagemaker-training reads them: each value from JSON, or as it is when it is none."""
-
-    def value(text: Any) -> Any:
-        try:
-            return parse_json(text, "it")
-        except (TypeError, JsonError):
-            return text
-
-    return {name: value(text) for name, text in values.items()}
-
-
 def program_of(hyperparameters: Mapping[str, Any], environment: Mapping[str, str]) -> str:
-    """The program that the job names, "" for none."""
-    return str(environment.get(PROGRAM.upper()) or decoded(hyperparameters).get(PROGRAM) or "")
+    """Return the script that the job names, "" for none."""
+    return str(environment.get(PROGRAM.upper()) or decoded_value(hyperparameters.get(PROGRAM)) or "")
 
 
 def find_unnamed_code(paths: MLPaths, hyperparameters: Mapping[str, Any]) -> None:
-    """Code that nothing would run must not be ignored. Raises ScriptError when there is some."""
+    """Refuse code that nothing would run, rather than ignore it. Raises ScriptError when there is some."""
     submitted = os.environ.get(SUBMIT_DIRECTORY.upper()) or hyperparameters.get(SUBMIT_DIRECTORY)
     held = sorted(path.name for path in paths.code.iterdir()) if paths.code.is_dir() else []
     if submitted or any(name.endswith((".py", ".sh")) for name in held):
@@ -83,7 +69,7 @@ def find_unnamed_code(paths: MLPaths, hyperparameters: Mapping[str, Any]) -> Non
 
 
 def arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
-    """The program's arguments: ``--name value``, whatever the value contains; no shell ever sees them.
+    """Make the script's arguments: ``--name value``, whatever the value contains; no shell ever sees them.
 
     A value that looks like an option is joined to its name (``--note=--x``), or argparse would take it for one.
     """
@@ -106,7 +92,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def fetch(uri: str, code: Path, log: Callable[[str], None]) -> None:
+def fetch(uri: str, code: Path, log: Log) -> None:
     """Put the submitted code of ``uri`` (S3, file://, a folder, an archive) into ``code``. Raises ScriptError.
 
     What lies in ``code`` already is no reason to ignore what was submitted: that is laid over it.
@@ -222,8 +208,8 @@ def _command(name: str, code: Path, values: list[str], *, package: bool) -> tupl
     return ([f"./{name}"] if runs_itself and os.access(path, os.X_OK) else ["/bin/sh", f"./{name}"]) + values, None
 
 
-def prepare(paths: MLPaths, log: Callable[[str], None]) -> Program:
-    """Fetch and install the user's program; what is to be run, with SageMaker's variables. Raises UserError."""
+def prepare(paths: MLPaths, log: Log) -> Program:
+    """Fetch and install the user's script; return what is to be run, with SageMaker's variables. Raises UserError."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
         from sagemaker_training import environment
@@ -232,11 +218,10 @@ def prepare(paths: MLPaths, log: Callable[[str], None]) -> Program:
             f"{paths.code} can't be created ({error.strerror}); run as root, or mount a folder there"
         ) from None
     config = paths.config
-    hyperparameters = decoded(read_object(config / "hyperparameters.json"))
-    resources = read_object(config / "resourceconfig.json") or {"current_host": "algo-1", "hosts": ["algo-1"]}
+    hyperparameters = decoded(read_hyperparameters(config))
     env = environment.Environment(
-        resource_config=_Given(resources),
-        input_data_config=_Given(read_object(config / "inputdataconfig.json")),
+        resource_config=_Given(read_resources(config)),
+        input_data_config=_Given(read_input_channels(config)),
         hyperparameters=_Given(hyperparameters),
     )
     unsupported = [name for name in OTHER_LAUNCHERS if hyperparameters.get(name)]
@@ -273,11 +258,11 @@ def _make_folders(paths: MLPaths, variables: Mapping[str, str]) -> None:
             try:
                 Path(folder).mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                print(f"warning: {name}: {folder} is not there and can't be made: {error.strerror}", flush=True)
+                console.warn(f"{name}: {folder} is not there and can't be made: {error.strerror}")
 
 
 def _log_invocation(
-    log: Callable[[str], None], name: str, hyperparameters: Mapping[str, Any], variables: Mapping[str, str], level: int
+    log: Log, name: str, hyperparameters: Mapping[str, Any], variables: Mapping[str, str], level: int
 ) -> None:
     """What is run with what; secrets masked. The whole environment only at level DEBUG."""
     if level > logging.INFO:

@@ -1,1 +1,1 @@
-"""What a run leaves for people to read: the report, its charts and tables."""
+"""What a run leaves to be read: the report, its charts and tables."""

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from fastai_container.pictures import PictureError, center_square, open_picture
+from fastai_training.console import Log
 from fastai_training.data.labels import Example
 from fastai_training.diagnosis.disk_space import keep
-from fastai_training.quoting import csv_text, utf8
+from fastai_training.quoting import utf8
 from fastai_training.reporting import charts
 from fastai_training.reporting.evaluation import Evaluation, Mistake, evaluate
+from fastai_training.reporting.run_files import write_csv
 
 #: Mistakes shown as pictures, and left-out files listed in the page (all are in skipped.csv).
 MOST_MISTAKES, MOST_SKIPPED = 24, 100
@@ -197,7 +199,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_report(folder: Path, run: Run, log: Callable[[str], None] = print) -> bool:
+def write_report(folder: Path, run: Run, log: Log = print) -> bool:
     """Write report.html, report.json, curves.png, confusion.png, mistakes.png, classes.csv and confusion.csv.
 
     ``log`` is told of what could not be written; returns whether report.html was.
@@ -230,15 +232,12 @@ def write_report(folder: Path, run: Run, log: Callable[[str], None] = print) -> 
         "skipped": [[utf8(text) for text in row] for row in run.skipped],
     }
     text = json.dumps(_plain(everything), indent=2, ensure_ascii=False, allow_nan=False)
-    table = csv_text(
-        ["true \\ predicted", *run.vocab],
-        ([name, *map(int, row)] for name, row in zip(run.vocab, evaluation.confusion, strict=True)),
-    )
     # The page holds all of it, so it comes first should room be short.
     written = keep(folder / "report.html", page(run, evaluation, pictures, tiles), log)
     keep(folder / "report.json", text + "\n", log)
-    keep(folder / "classes.csv", csv_text(list(classes[0]), (list(row.values()) for row in classes)), log)
-    keep(folder / "confusion.csv", table, log)
+    write_csv(folder / "classes.csv", list(classes[0]), (list(row.values()) for row in classes), log)
+    confusion = ([name, *map(int, row)] for name, row in zip(run.vocab, evaluation.confusion, strict=True))
+    write_csv(folder / "confusion.csv", ["true \\ predicted", *run.vocab], confusion, log)
     for name, content in pictures.items():
         keep(folder / f"{name}.png", content, log)
     return written

@@ -5,8 +5,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from fastai_training.data import loaders as loaders_module  # noqa: E402
-from fastai_training.data.labels import DataError, find_examples  # noqa: E402
+from fastai_training.data.labels import DataError  # noqa: E402
 from fastai_training.data.loaders import build_loaders, worker_count  # noqa: E402
+from fastai_training.data.sources import find_examples  # noqa: E402
 from fastai_training.data.split import stratified_split  # noqa: E402
 from fastai_training.fitting.models import IMAGENET_STATS  # noqa: E402
 from fastai_training.hyperparameters import HyperParameters  # noqa: E402

@@ -5,7 +5,6 @@ import multiprocessing
 import pytest
 from PIL import Image
 
-from fastai_container import resources
 from fastai_training.data import picture_cache
 from fastai_training.data.picture_cache import MB, PictureCache, cache_bytes
 from fastai_training.hyperparameters import HyperParameters
@@ -59,12 +58,6 @@ def test_its_size_follows_the_free_memory(monkeypatch):
     assert cache_bytes(0) == 0
 
 
-def test_a_containers_limit_counts(monkeypatch):
-    monkeypatch.setattr(resources, "memory_limit_bytes", lambda: 5 * MB)
-    assert resources.free_memory_bytes() <= 5 * MB
-    assert resources.total_memory_bytes() == 5 * MB
-
-
 def test_a_very_large_picture_is_decoded_anew_each_time():
     cache = PictureCache(1, 100 * MB)
     assert not cache.put(0, Image.new("RGB", (5000, 5000)))
@@ -74,8 +67,8 @@ def test_a_very_large_picture_is_decoded_anew_each_time():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_second_epoch_opens_no_file(tmp_path, workers):
     torch = pytest.importorskip("torch")
-    from fastai_training.data.labels import find_examples
     from fastai_training.data.loaders import build_loaders
+    from fastai_training.data.sources import find_examples
     from fastai_training.fitting.models import IMAGENET_STATS
 
     write_pictures(tmp_path, 6)

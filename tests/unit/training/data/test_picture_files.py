@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fastai_training.data.labels import DataError, find_examples
+from fastai_training.data.labels import DataError
 from fastai_training.data.picture_files import read_tree
+from fastai_training.data.sources import find_examples
 
 
 def touch(*paths: Path) -> None:

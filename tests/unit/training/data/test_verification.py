@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fastai_container.resources import MAX_PICTURE_BYTES, MIN_PICTURE_BYTES
+from fastai_container.picture_limits import MAX_PICTURE_BYTES, MIN_PICTURE_BYTES
 from fastai_training.data import verification
-from fastai_training.data.labels import DataError, find_examples
+from fastai_training.data.labels import DataError
+from fastai_training.data.sources import find_examples
 from fastai_training.data.verification import leave_out_unreadable
 from tests.hostile import progressive, webp
 from tests.unit.training_data import write_pictures

@@ -10,7 +10,7 @@ openvino = pytest.importorskip("openvino")
 
 from fastai_container.model_folder import LEARNER, PROGRAM, TORCH_PROGRAM, WEIGHTS, ModelManifest, load_verified  # noqa: E402
 from fastai_container.pictures import model_input  # noqa: E402
-from fastai_training.data.labels import find_examples  # noqa: E402
+from fastai_training.data.sources import find_examples  # noqa: E402
 from fastai_training.exporting.export import versions, write_model_folder  # noqa: E402
 from fastai_training.exporting.quantization import BF16, FP32, INT8, Score, choose, has_bf16  # noqa: E402
 from fastai_training.fitting.models import IMAGENET_STATS, Program, build_classifier  # noqa: E402

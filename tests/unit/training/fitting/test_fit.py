@@ -6,12 +6,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from fastai_training.data.labels import find_examples  # noqa: E402
+from fastai_training.data.sources import find_examples  # noqa: E402
 from fastai_training.data.split import stratified_split  # noqa: E402
 from fastai_training.fitting.checkpoints import CheckpointError, list_checkpoints  # noqa: E402
-from fastai_training.fitting.fit import choose_precision, fit  # noqa: E402
+from fastai_training.fitting.fit import fit  # noqa: E402
 from fastai_training.fitting.stop_signal import Stop  # noqa: E402
-from fastai_training.hyperparameters import HyperParameterError, HyperParameters  # noqa: E402
+from fastai_training.hyperparameters import HyperParameters  # noqa: E402
 from fastai_training.world import Processes  # noqa: E402
 from tests.unit.training_data import ARCH, write_pictures, write_weights  # noqa: E402
 
@@ -166,27 +166,6 @@ def test_from_scratch_everything_is_trained_in_one_phase(data, tmp_path):
     assert len(result.history) == 1
 
 
-@pytest.mark.parametrize(("asked", "words"), [("fp16", "needs a GPU")])
-def test_a_precision_that_cannot_be_had(asked, words):
-    with pytest.raises(HyperParameterError, match=words):
-        choose_precision(asked, torch.device("cpu"))
-
-
-@pytest.mark.parametrize(
-    ("has", "frozen", "expected"),
-    [
-        ("matrix", False, "bf16"),
-        ("matrix", True, "bf16"),
-        ("vector", True, "bf16"),
-        ("vector", False, "fp32"),
-        ("", True, "fp32"),
-    ],
-)
-def test_precision_follows_the_cpu(monkeypatch, has, frozen, expected):
-    monkeypatch.setattr("fastai_training.fitting.fit._cpu_bf16", lambda: has)
-    assert choose_precision("auto", torch.device("cpu"), frozen=frozen) == expected
-
-
 def test_the_body_is_run_in_bf16_while_it_is_frozen(data, tmp_path, monkeypatch):
     from fastai_training.fitting.resumable_loop import Checkpointer
 
@@ -196,7 +175,7 @@ def test_the_body_is_run_in_bf16_while_it_is_frozen(data, tmp_path, monkeypatch)
         if self.training and self.iter == 0:
             seen.append(hasattr(self.learn, "cpu_b_float16"))
 
-    monkeypatch.setattr("fastai_training.fitting.fit._cpu_bf16", lambda: "vector")
+    monkeypatch.setattr("fastai_training.fitting.precision._cpu_bf16", lambda: "vector")
     monkeypatch.setattr(Checkpointer, "after_pred", look, raising=False)
     result = run(data, tmp_path, precision="auto", epochs=1)
     assert result.precision == "bf16, fp32"

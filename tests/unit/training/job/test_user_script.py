@@ -9,14 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastai_container.paths import MLPaths
-from fastai_training.job.user_script import ScriptError, decoded, find_unnamed_code, program_of
+from fastai_training.config_files import decoded
+from fastai_training.job.user_script import ScriptError, find_unnamed_code, program_of
 
 VALUES = st.text(alphabet=st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=30)
-
-
-def test_values_are_decoded_or_left_as_they_are():
-    given_values = {"a": "3", "b": '"3"', "c": "resnet34", "d": "[1]", "e": "007", "f": ""}
-    assert decoded(given_values) == {"a": 3, "b": "3", "c": "resnet34", "d": [1], "e": "007", "f": ""}
 
 
 def test_the_program_is_named_by_hyperparameter_or_environment():

@@ -1,0 +1,75 @@
+"""What the trainer trains with: its learner and callbacks, the learning rate, validation."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from fastai.callback.fp16 import AMPMode, MixedPrecision
+from fastai.vision.all import ChannelsLast, CrossEntropyLossFlat, error_rate, valley
+
+from fastai_training.fitting.callbacks import FrozenStatistics, StopAtNan, quiet
+from fastai_training.fitting.models import Classifier
+from fastai_training.fitting.resumable_loop import ResumableLearner
+from fastai_training.hyperparameters import HyperParameters
+from fastai_training.world import Processes
+
+
+def build_learner(loaders: Any, classifier: Classifier, parameters: HyperParameters, device: torch.device) -> Any:
+    """Build the learner that ``fit`` trains, still without callbacks."""
+    return quiet(
+        ResumableLearner(
+            loaders,
+            classifier.model.to(device),
+            loss_func=CrossEntropyLossFlat(),
+            splitter=classifier.splitter,
+            metrics=error_rate,
+            wd=parameters.weight_decay,
+            moms=(parameters.momentum, parameters.momentum - 0.1, parameters.momentum),
+            # A frozen body's batch norm stays as it was: its backward pass is then not needed at all.
+            train_bn=not parameters.pretrained,
+            path=Path(tempfile.gettempdir()),
+        )
+    )
+
+
+def training_callbacks(precision: str, device: torch.device, pretrained: bool) -> list[Any]:
+    """Make the callbacks of every phase.
+
+    ``precision`` is that of the whole network's training; on a CPU ``run_phases`` switches it from phase to phase.
+    """
+    callbacks: list[Any] = [ChannelsLast, StopAtNan]
+    if pretrained:
+        callbacks.append(FrozenStatistics)
+    if device.type == "cuda" and precision != "fp32":
+        callbacks.append(MixedPrecision(amp_mode=AMPMode.BF16 if precision == "bf16" else AMPMode.FP16))
+    return callbacks
+
+
+def find_rate(learner: Any) -> float:
+    """Run fastai's learning-rate finder."""
+    with learner.no_bar(), learner.no_logging():
+        found = learner.lr_find(suggest_funcs=(valley,), show_plot=False).valley
+    return float(found)
+
+
+def validate(learner: Any, processes: Processes) -> torch.Tensor:
+    """Return probabilities (n, classes) for the validation pictures in their order, in every process.
+
+    In fp32, as the model is exported, whatever the precision of training was.
+    """
+    # As in training: another memory format is another order of sums.
+    model = learner.model.eval().to(memory_format=torch.channels_last)
+    parts = []
+    with torch.no_grad():
+        for batch, _ in learner.dls.valid:
+            parts.append(model(batch).softmax(1).cpu().as_subclass(torch.Tensor))
+    shards = processes.gather(torch.cat(parts) if parts else torch.empty(0))
+    total = sum(len(shard) for shard in shards)
+    result = torch.empty(total, max(shard.shape[-1] for shard in shards))
+    for rank, shard in enumerate(shards):
+        if len(shard):
+            result[rank :: processes.world] = shard
+    return result

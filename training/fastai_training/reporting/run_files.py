@@ -1,0 +1,46 @@
+"""The tables of a run: what was left out, each epoch, each validation picture, and a summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastai_training.console import Log
+from fastai_training.data.labels import Example
+from fastai_training.diagnosis.disk_space import keep
+from fastai_training.quoting import csv_text
+
+
+def write_csv(path: Path, header: Sequence[object], rows: Iterable[Sequence[object]], log: Log) -> bool:
+    """Write a table that the job can do without; returns whether it is written. Names need not be UTF-8."""
+    return keep(path, csv_text(header, rows), log)
+
+
+def write_skipped(folder: Path, skipped: Sequence[tuple[str, str, str]], log: Log) -> None:
+    """List what was left out, before training: the list is there even if training fails."""
+    write_csv(folder / "skipped.csv", ("channel", "file", "reason"), skipped, log)
+
+
+def write_history(folder: Path, history: list[dict[str, float]], log: Log) -> None:
+    """Write history.csv, a row for each epoch."""
+    if history:
+        header = tuple(history[0])
+        write_csv(folder / "history.csv", header, ([row.get(name) for name in header] for row in history), log)
+
+
+def write_predictions(
+    folder: Path, root: Path, valid: Sequence[Example], probabilities: Any, vocab: list[str], log: Log
+) -> None:
+    """Write validation.csv: the prediction for each of ``valid``, whose channel is ``root``."""
+    rows = (
+        (item.path.relative_to(root).as_posix(), item.label, vocab[row.argmax()], f"{row.max():.4f}")
+        for item, row in zip(valid, probabilities, strict=True)
+    )
+    write_csv(folder / "validation.csv", ("file", "label", "predicted", "confidence"), rows, log)
+
+
+def write_summary(folder: Path, summary: dict[str, Any], log: Log) -> None:
+    """Write summary.json."""
+    keep(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n", log)
