@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 
@@ -71,7 +72,8 @@ def test_the_model_folder_is_served(folder):
 
 def test_the_model_for_gpus_names_a_class_that_moved_and_is_run_all_the_same(folder):
     place, program = folder
-    assert b"fastai_training.models.Program" in (place / "torch/model.pt2").read_bytes()
+    assert f"{old.MODULE}.Program".encode() in (place / "torch/model.pt2").read_bytes()
+    assert importlib.util.find_spec(old.MODULE) is None
     pictures = np.full((1, old.SIZE, old.SIZE, 3), COLOURS["red"], dtype=np.uint8)
     given = TorchRuntime(place, "cpu", half=False).predict(pictures)
     assert given == pytest.approx(expected(program, COLOURS["red"]), abs=1e-5)

@@ -40,7 +40,7 @@ print("never", flush=True)
 
 
 def run(folder: Path, number: int, program: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", RUN + program, str(folder), str(number)]
+    command = [sys.executable, "-c", RUN + program, str(folder), str(int(number))]
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
