@@ -103,6 +103,8 @@ def test_what_was_imported_before_is_named(tmp_path: Path):
         folder.mkdir()
         (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 99.0\n")
         (folder / "RECORD").write_text(f"{module}/__init__.py,,\n{folder.name}/METADATA,,\n")
+        (tmp_path / module).mkdir()
+        (tmp_path / module / "__init__.py").touch()  # since Python 3.12 a file that isn't there is not listed
     assert packages.late(tmp_path) == [
         "other-pytest 99.0 was installed for the script, but the server had imported its own pytest before, which stays"
     ]
