@@ -15,7 +15,19 @@ FILES = sorted((ROOT / "tests").rglob("*.py"))
 #: Seconds: a shorter limit fails on a machine that is busy with something else.
 SHORTEST_LIMIT = 60
 #: They ask for the engine themselves: one place for all tests, and the tests of the very module.
-MAY_LOOK_FOR_AN_ENGINE = {"tests/engine.py", "tests/unit/test_local_engine.py"}
+MAY_LOOK_FOR_AN_ENGINE = {"tests/engine.py", "tests/unit/local/test_engine.py"}
+#: The folders of tests/unit, by the package whose tests they hold.
+PACKAGES = {
+    "fastai_container": "container",
+    "fastai_sagemaker": "package",
+    "fastai_training": "training",
+    "fastai_serving": "serving",
+    "fastai_local": "local",
+    "fastai_push": "push",
+    "fastai_image_contents": "image_contents",
+}
+#: Lines; what is shorter may be tested with what uses it.
+SMALL = 40
 
 
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
@@ -63,3 +75,24 @@ def test_an_engine_is_asked_for_in_one_place():
         if name in ("find_engine", "docker.from_env", "docker.DockerClient")
     ]
     assert not asking, f"tests.engine.require_engine and docker_client skip with how to get an engine: {asking}"
+
+
+def modules() -> Iterator[tuple[Path, Path]]:
+    """Each module of the product with the file that its unit tests are in."""
+    for folder in ("container", "training", "serving", "docker"):
+        for path in (ROOT / folder).rglob("*.py"):
+            package, *parents = path.relative_to(ROOT / folder).parts[:-1] or ("",)  # "": a script beside the packages
+            own = path.parent.name.removeprefix("fastai_")  # a package's tests have its name
+            name = {"__init__": own, "__main__": "main"}.get(path.stem, path.stem)
+            yield path, ROOT.joinpath("tests", "unit", PACKAGES.get(package, package), *parents, f"test_{name}.py")
+
+
+def test_each_module_has_the_unit_tests_of_its_name():
+    found = dict(modules())
+    assert len(found) > 100
+    without = {
+        path.relative_to(ROOT).as_posix(): test.relative_to(ROOT).as_posix()
+        for path, test in sorted(found.items())
+        if not test.exists() and len(path.read_text(encoding="utf-8").splitlines()) > SMALL
+    }
+    assert not without, f"{len(without)} modules of more than {SMALL} lines have no file of unit tests: {without}"
