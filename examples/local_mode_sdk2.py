@@ -1,6 +1,6 @@
 """Train and serve on this machine with version 2 of the SageMaker Python SDK (local mode; no AWS account needed).
 
-    pip install -r examples/requirements.txt
+    pip install -r examples/requirements-sdk2.txt
     python examples/local_mode_sdk2.py --data pictures/ epochs=2 arch=efficientnet_lite0
 
 With one of SageMaker's instance types (`ml.g5.xlarge`) in place of `local`, a `sagemaker.Session()`, an S3 address in

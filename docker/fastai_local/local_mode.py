@@ -18,7 +18,7 @@ from fastai_local.native import ensure_side_environment
 from fastai_local.process import capture, say, stream
 from fastai_local.settings import Settings
 
-REQUIREMENTS = {2: "requirements.txt", 3: "requirements-sdk3.txt"}
+REQUIREMENTS = {2: "requirements-sdk2.txt", 3: "requirements-sdk3.txt"}
 CPU_INSTANCE = {2: "local", 3: "local_cpu"}
 GPU_INSTANCE = "local_gpu"
 #: The network of all the SDK's jobs, which it leaves.

@@ -42,7 +42,7 @@ SMALL = {
 @pytest.fixture(scope="session")
 def sdk2_python() -> Path:
     """The Python of an environment with version 2 of the SDK and what the notebook needs."""
-    return ensure_side_environment(Settings(), "sdk2", ROOT / "examples" / "requirements.txt")
+    return ensure_side_environment(Settings(), "sdk2", ROOT / "examples" / "requirements-sdk2.txt")
 
 
 @pytest.fixture(scope="session")
