@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from fastai_contents.sbom_command import sbom_command
-from fastai_contents.size import size_command
+from fastai_image_contents.sbom_command import sbom_command
+from fastai_image_contents.size import size_command
 from fastai_local import bench
 from fastai_local.base import ensure_base
 from fastai_local.checks import check_command, clean_command, test_command

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastai_contents.images import identity, inventory
+from fastai_image_contents.images import identity, inventory
 from fastai_local.engine import find_engine
 from fastai_local.images import KINDS, require_image
 from fastai_local.process import say

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fastai_contents.images import identity, inventory
+from fastai_image_contents.images import identity, inventory
 from fastai_local.engine import find_engine
 from fastai_local.errors import LocalError
 from fastai_local.images import KINDS, require_image
@@ -59,7 +59,7 @@ def write_sbom(settings: Settings, about: Mapping[str, Any], found: Mapping[str,
         json.dump({"about": about, "components": components(found)}, file)
         file.flush()
         package = {"PYTHONPATH": str(Path(__file__).parents[1])}
-        code = stream([python, "-m", "fastai_contents.sbom", file.name, target], env=package)
+        code = stream([python, "-m", "fastai_image_contents.sbom", file.name, target], env=package)
     if code != 0:
         raise LocalError(f"the SBOM of {about['image']} could not be written: the lines above say why")
 

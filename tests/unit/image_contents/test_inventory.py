@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fastai_contents import inventory
-from fastai_contents.sbom_command import licence_table
-from fastai_contents.size import table
+from fastai_image_contents import inventory
+from fastai_image_contents.sbom_command import licence_table
+from fastai_image_contents.size import table
 
 
 def test_licences_of_debian_packages(tmp_path: Path) -> None:
