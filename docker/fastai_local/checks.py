@@ -19,7 +19,7 @@ SCRIPTS = (
     "build_and_push.sh",
     "docker/install-packages.sh",
     "docker/requirements/lock.sh",
-    "docker/settle.sh",
+    "docker/normalize-mtimes.sh",
     "docker/trim.sh",
 )
 

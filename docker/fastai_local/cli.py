@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from fastai_contents.sbom_command import sbom_command
-from fastai_contents.size import size_command
 from fastai_local import bench
 from fastai_local.base import ensure_base
 from fastai_local.checks import check_command, clean_command, test_command
+from fastai_local.contents import sbom_command, size_command
 from fastai_local.demo import demo_command
 from fastai_local.doctor import doctor_command
 from fastai_local.endpoint import serve_command, stop_command

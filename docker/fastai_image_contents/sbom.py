@@ -1,4 +1,4 @@
-"""Writes CycloneDX 1.6 from an inventory, and validates it: `python -m fastai_contents.sbom INVENTORY TARGET`.
+"""Writes CycloneDX 1.6 from an inventory, and validates it: `python -m fastai_image_contents.sbom INVENTORY TARGET`.
 
 Runs in an environment of its own, which has cyclonedx-python-lib.
 """

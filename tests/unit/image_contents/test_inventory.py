@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastai_contents import inventory
-from fastai_contents.sbom_command import licence_table
-from fastai_contents.size import table
+from fastai_image_contents import inventory
 
 
 def test_licences_of_debian_packages(tmp_path: Path) -> None:
@@ -68,19 +66,3 @@ def test_the_jars_libraries(tmp_path: Path) -> None:
             archive.writestr("META-INF/io.netty.versions.properties", f"{name}.version=4.1.91.Final\n")
     found = [(part["name"], part["version"]) for part in inventory.jar_libraries(jar)]
     assert found == [("netty-buffer", "4.1.91.Final"), ("netty-codec", "4.1.91.Final"), ("slf4j-api", None)]
-
-
-def test_tables() -> None:
-    assert table("area", {"/a": 1_000_000, "/b": 3_000_000, "/c": 2_000_000}, shown=2).splitlines() == [
-        "| area | MB |",
-        "|---|---:|",
-        "| /b | 3.0 |",
-        "| /c | 2.0 |",
-        "| 1 others | 1.0 |",
-    ]
-    part = {"name": "one", "licences": ["MIT"], "lost": ["/x/LICENSE"]}
-    found = {"debian": [], "python": [part, part | {"name": "two", "licences": []}], "java": [], "runtime": None}
-    text = licence_table(found)
-    assert "| MIT | 1 | one |" in text
-    assert "without a known licence: python two\n" in text
-    assert "lacks: /x/LICENSE" in text

@@ -1,15 +1,9 @@
-"""`make size`: the largest parts of each image, as Markdown tables."""
+"""The largest parts of an image, as Markdown tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-
-from fastai_contents.images import identity, inventory
-from fastai_local.engine import find_engine
-from fastai_local.images import KINDS, require_image
-from fastai_local.process import say
-from fastai_local.settings import Settings
 
 SHOWN = 20
 
@@ -28,12 +22,3 @@ def report(about: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     sizes = found["sizes"]
     heading = f"### {about['image']}: {about['bytes'] / 1e6:.0f} MB in the engine"
     return "\n\n".join((heading, table("area", sizes["areas"]), table("Python package", sizes["packages"]), ""))
-
-
-def size_command(settings: Settings) -> int:
-    """Measures both images of a device. Raises LocalError."""
-    engine = find_engine()
-    for kind in KINDS:
-        image = require_image(engine, kind, settings.device)
-        say(report(identity(engine, image), inventory(engine, image)))
-    return 0

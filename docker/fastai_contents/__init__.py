@@ -1,1 +1,0 @@
-"""What an image contains: `make sbom` and `make size`."""
