@@ -50,7 +50,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, draws = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
     for name, least in (("dark", 0), ("light", 150)):
         (folder / name).mkdir()
-        for number in range(80):
+        for number in range(60):
             pixels = draws.integers(least, least + 100, (120, 100, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{number}.png")
     return folder
