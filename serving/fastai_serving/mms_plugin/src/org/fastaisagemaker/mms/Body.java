@@ -19,20 +19,20 @@ final class Body {
     /** Null for a body of no bytes. */
     final Upload upload;
     private final RequestHead head;
-    private Refusal refusal;
+    private HttpError refusal;
     private byte[] bytes = NONE;
     private int size;
     private long discarded;
 
     /** {@code refusal}: why the body is read only to be thrown away, or null. */
-    Body(RequestHead head, Refusal refusal, Upload upload) {
+    Body(RequestHead head, HttpError refusal, Upload upload) {
         this.head = head;
         this.refusal = refusal;
         this.upload = upload;
     }
 
-    /** Takes the next bytes of {@code in}. Raises the Refusal of a body that is too large even to be thrown away. */
-    void take(ByteBuf in, int count) throws Refusal {
+    /** Takes the next bytes of {@code in}. Raises the HttpError of a body that is too large even to be thrown away. */
+    void take(ByteBuf in, int count) throws HttpError {
         if (refusal == null && size + count > bytes.length) {
             refusal = grow(size + count);
             if (refusal != null) {
@@ -52,7 +52,7 @@ final class Body {
     }
 
     /** Makes room for so many bytes, or says why not. An announced body gets all of its room in the second step. */
-    private Refusal grow(int needed) {
+    private HttpError grow(int needed) {
         if (needed > Settings.MAX_REQUEST) {
             return tooLarge();
         }
@@ -63,13 +63,13 @@ final class Body {
             room = Math.min(Settings.MAX_REQUEST, Math.max(needed, Math.max(FIRST / 4, 2L * bytes.length)));
         }
         if (!upload.hold(room - bytes.length)) {
-            return new Refusal(503, "busy", "the server holds as many requests as it has memory for; try again");
+            return new HttpError(503, "busy", "the server holds as many requests as it has memory for; try again");
         }
         bytes = Arrays.copyOf(bytes, (int) room);
         return null;
     }
 
-    /** The request, now that its body is whole: a FullHttpRequest, whose bytes InFlight counts, or a Refused. */
+    /** The request, now that its body is whole: a FullHttpRequest, whose bytes InFlight counts, or a RefusedRequest. */
     Object whole() {
         HttpRequest request = head.request;
         byte[] content = size == bytes.length ? bytes : Arrays.copyOf(bytes, size);
@@ -78,7 +78,7 @@ final class Body {
             refusal = Connection.halted();
         }
         if (refusal != null) {
-            return new Refused(request, refusal);
+            return new RefusedRequest(request, refusal);
         }
         return new DefaultFullHttpRequest(
                 request.protocolVersion(),
@@ -97,8 +97,8 @@ final class Body {
         }
     }
 
-    static Refusal tooLarge() {
-        return new Refusal(
+    static HttpError tooLarge() {
+        return new HttpError(
                 413,
                 "too_large",
                 "the request's body is larger than " + Settings.MAX_REQUEST + " bytes, the limit that "

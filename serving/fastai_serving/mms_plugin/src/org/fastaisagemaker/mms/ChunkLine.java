@@ -15,15 +15,15 @@ final class ChunkLine {
         this.end = end;
     }
 
-    /** The chunk's size; {@code length}: of the line, with its LF. Raises a Refusal after which the connection closes. */
-    static long size(byte[] bytes, int length) throws Refusal {
+    /** The chunk's size; {@code length}: of the line, with its LF. Raises an HttpError after which the connection closes. */
+    static long size(byte[] bytes, int length) throws HttpError {
         if (length < 3 || bytes[length - 2] != '\r') {
             throw broken();
         }
         return new ChunkLine(bytes, length - 2).read();
     }
 
-    private long read() throws Refusal {
+    private long read() throws HttpError {
         long size = 0;
         int digit;
         while (at < end && (digit = Character.digit(bytes[at], 16)) >= 0) {
@@ -39,7 +39,7 @@ final class ChunkLine {
         return size;
     }
 
-    private void extension() throws Refusal {
+    private void extension() throws HttpError {
         skipBlanks();
         expect(';');
         skipBlanks();
@@ -59,7 +59,7 @@ final class ChunkLine {
         }
     }
 
-    private void token() throws Refusal {
+    private void token() throws HttpError {
         int from = at;
         while (at < end && RequestHead.isToken(bytes, at, at + 1)) {
             at++;
@@ -69,7 +69,7 @@ final class ChunkLine {
         }
     }
 
-    private void quoted() throws Refusal {
+    private void quoted() throws HttpError {
         for (at++; at < end && bytes[at] != '"'; at++) {
             if (bytes[at] == '\\') {
                 at++;
@@ -87,14 +87,14 @@ final class ChunkLine {
         }
     }
 
-    private void expect(char c) throws Refusal {
+    private void expect(char c) throws HttpError {
         if (at >= end || bytes[at] != c) {
             throw broken();
         }
         at++;
     }
 
-    static Refusal broken() {
+    static HttpError broken() {
         return RequestHead.bad("its chunks are broken");
     }
 }

@@ -40,7 +40,7 @@ final class Connection {
         looking = context.executor().scheduleWithFixedDelay(this::look, LOOK, LOOK, TimeUnit.NANOSECONDS);
         OPEN.add(this);
         if (OPEN.size() > Settings.MAX_CONNECTIONS && !closeLongestIdle()) {
-            reader.fail(new Refusal(503, "busy", "there are as many connections as may be; try again", true));
+            reader.fail(new HttpError(503, "busy", "there are as many connections as may be; try again", true));
         }
     }
 
@@ -102,9 +102,9 @@ final class Connection {
         }
     }
 
-    static Refusal halted() {
+    static HttpError halted() {
         String message = "the request's body came to a halt, and its memory was needed for others; try again";
-        return new Refusal(408, "request_timeout", message, true);
+        return new HttpError(408, "request_timeout", message, true);
     }
 
     private void look() {
@@ -129,11 +129,11 @@ final class Connection {
         }
     }
 
-    private static Refusal tooSlow(String part) {
+    private static HttpError tooSlow(String part) {
         String message =
                 "the request's " + part + " did not arrive in time; the limit of FASTAI_SAGEMAKER_BODY_TIMEOUT is "
                         + Settings.BODY_SECONDS + " s without progress";
-        return new Refusal(408, "request_timeout", message, true);
+        return new HttpError(408, "request_timeout", message, true);
     }
 
     /** Whether there is something that the client has not taken; notes when it took the last of it. */

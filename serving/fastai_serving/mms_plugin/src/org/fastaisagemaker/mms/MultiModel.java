@@ -41,13 +41,13 @@ final class MultiModel {
     private MultiModel() {}
 
     /** The name of the model that a request invokes, or null for any other request. */
-    static String invoked(HttpMethod method, String path) throws Refusal {
+    static String invoked(HttpMethod method, String path) throws HttpError {
         String[] segments = path.split("/", -1);
         if (segments.length != 4 || !segments[3].equals("invoke")) {
             return null;
         }
         if (!HttpMethod.POST.equals(method)) {
-            throw new Refusal(405, "method_not_allowed", "only POST is answered here");
+            throw new HttpError(405, "method_not_allowed", "only POST is answered here");
         }
         String name = name(segments[2]);
         if (CHANGING.contains(name) || !ModelManager.getInstance().getModels().containsKey(name)) {
@@ -57,11 +57,11 @@ final class MultiModel {
     }
 
     /** Answers every other request below /models, now or, when processes start or end, later; releases it. */
-    static void answer(Channel channel, FullHttpRequest request, String path) throws Refusal {
+    static void answer(Channel channel, FullHttpRequest request, String path) throws HttpError {
         String[] segments = path.split("/", -1);
         HttpMethod method = request.method();
         if (segments.length == 2 && HttpMethod.GET.equals(method)) {
-            FullHttpResponse list = Answer.json(200, list(new QueryStringDecoder(request.uri())));
+            FullHttpResponse list = Responses.json(200, list(new QueryStringDecoder(request.uri())));
             request.release();
             channel.writeAndFlush(list);
         } else if (segments.length == 2 && HttpMethod.POST.equals(method)) {
@@ -69,7 +69,7 @@ final class MultiModel {
             String name = name(text(body, "model_name"));
             String folder = folder(text(body, "url"));
             if (ModelManager.getInstance().getModels().containsKey(name) || !CHANGING.add(name)) {
-                throw new Refusal(409, "already_loaded", "the model " + name + " is loaded already");
+                throw new HttpError(409, "already_loaded", "the model " + name + " is loaded already");
             }
             request.release();
             change(channel, name, () -> load(name, folder));
@@ -80,7 +80,7 @@ final class MultiModel {
                 throw notFound(name);
             }
             request.release();
-            channel.writeAndFlush(Answer.json(200, describe(name, model)));
+            channel.writeAndFlush(Responses.json(200, describe(name, model)));
         } else if (segments.length == 3 && HttpMethod.DELETE.equals(method)) {
             String name = name(segments[2]);
             if (!ModelManager.getInstance().getModels().containsKey(name) || !CHANGING.add(name)) {
@@ -89,9 +89,9 @@ final class MultiModel {
             request.release();
             change(channel, name, () -> unload(name));
         } else if (segments.length > 3) {
-            throw new Refusal(404, "not_found", "there is nothing here");
+            throw new HttpError(404, "not_found", "there is nothing here");
         } else {
-            throw new Refusal(405, "method_not_allowed", "models are listed by GET, loaded by POST, unloaded by DELETE");
+            throw new HttpError(405, "method_not_allowed", "models are listed by GET, loaded by POST, unloaded by DELETE");
         }
     }
 
@@ -105,10 +105,10 @@ final class MultiModel {
                     FullHttpResponse answer;
                     try {
                         answer = change.run();
-                    } catch (Refusal e) {
-                        answer = Answer.error(e);
+                    } catch (HttpError e) {
+                        answer = Responses.error(e);
                     } catch (Exception e) {
-                        answer = Answer.error(500, "internal_error", "the model's processes could not be changed: " + e);
+                        answer = Responses.error(500, "internal_error", "the model's processes could not be changed: " + e);
                     } finally {
                         CHANGING.remove(name);
                     }
@@ -119,7 +119,7 @@ final class MultiModel {
     private static FullHttpResponse load(String name, String folder) throws Exception {
         long free = Memory.free();
         if (free < Settings.MODEL_BYTES) {
-            throw new Refusal(
+            throw new HttpError(
                     507,
                     "out_of_memory",
                     "there is not enough memory for one more model: " + (free >> 20) + " MB are free, "
@@ -128,19 +128,19 @@ final class MultiModel {
         HttpResponseStatus status;
         long begin = System.nanoTime();
         try {
-            Models.failure(name); // of an earlier attempt
-            status = Models.register(name, folder).get(Settings.STARTUP_SECONDS, TimeUnit.SECONDS);
+            ModelLifecycle.failure(name); // of an earlier attempt
+            status = ModelLifecycle.register(name, folder).get(Settings.STARTUP_SECONDS, TimeUnit.SECONDS);
         } catch (TimeoutException e) {
-            Models.unregister(name);
-            throw new Refusal(500, "load_failed", "the model was not loaded in " + Settings.STARTUP_SECONDS + " s");
+            ModelLifecycle.unregister(name);
+            throw new HttpError(500, "load_failed", "the model was not loaded in " + Settings.STARTUP_SECONDS + " s");
         } catch (Exception e) {
-            Models.unregister(name);
+            ModelLifecycle.unregister(name);
             throw e;
         }
         if (status.code() == 200) {
-            return Answer.json(200, Map.of("status", "the model " + name + " is loaded"));
+            return Responses.json(200, Map.of("status", "the model " + name + " is loaded"));
         }
-        String reason = Models.failure(name);
+        String reason = ModelLifecycle.failure(name);
         boolean memory = status.code() == 507;
         if (reason == null) {
             Model model = ModelManager.getInstance().getModels().get(name);
@@ -148,27 +148,27 @@ final class MultiModel {
             reason = failure.reason;
             memory = memory || failure.memory;
         }
-        Models.unregister(name);
+        ModelLifecycle.unregister(name);
         if (memory) {
-            throw new Refusal(507, "out_of_memory", "there was not enough memory to load the model; unload one");
+            throw new HttpError(507, "out_of_memory", "there was not enough memory to load the model; unload one");
         }
-        throw new Refusal(500, "load_failed", reason);
+        throw new HttpError(500, "load_failed", reason);
     }
 
     private static FullHttpResponse unload(String name) throws Exception {
         // Requests that the model has already taken are answered first; new ones get 404 from now on.
         Model model = ModelManager.getInstance().getModels().get(name);
         long end = System.currentTimeMillis() + Settings.TIMEOUT_SECONDS * 1000L;
-        while (FrontDoor.invoking(name) > 0 && System.currentTimeMillis() < end) {
+        while (FrontendHandler.invoking(name) > 0 && System.currentTimeMillis() < end) {
             Thread.sleep(2);
         }
-        if (model == null || !Models.unregister(name)) {
+        if (model == null || !ModelLifecycle.unregister(name)) {
             throw notFound(name);
         }
-        return Answer.json(200, Map.of("status", "the model " + name + " is unloaded"));
+        return Responses.json(200, Map.of("status", "the model " + name + " is unloaded"));
     }
 
-    private static Map<String, Object> list(QueryStringDecoder query) throws Refusal {
+    private static Map<String, Object> list(QueryStringDecoder query) throws HttpError {
         int from = number(query, "next_page_token", 0);
         int limit = Math.min(PAGE, Math.max(1, number(query, "limit", PAGE)));
         Map<String, Model> loaded = new TreeMap<>(ModelManager.getInstance().getModels());
@@ -193,7 +193,7 @@ final class MultiModel {
         return Map.of("modelName", name, "modelUrl", model.getModelUrl());
     }
 
-    private static int number(QueryStringDecoder query, String key, int otherwise) throws Refusal {
+    private static int number(QueryStringDecoder query, String key, int otherwise) throws HttpError {
         List<String> values = query.parameters().get(key);
         if (values == null || values.isEmpty()) {
             return otherwise;
@@ -201,40 +201,40 @@ final class MultiModel {
         try {
             return Math.max(0, Integer.parseInt(values.get(0)));
         } catch (NumberFormatException e) {
-            throw new Refusal(400, "bad_request", key + " must be a whole number");
+            throw new HttpError(400, "bad_request", key + " must be a whole number");
         }
     }
 
-    private static JsonObject parse(String text) throws Refusal {
+    private static JsonObject parse(String text) throws HttpError {
         try {
             return JsonParser.parseString(text).getAsJsonObject();
         } catch (JsonParseException | IllegalStateException e) {
-            throw new Refusal(400, "bad_request", "the body must be a JSON object with model_name and url");
+            throw new HttpError(400, "bad_request", "the body must be a JSON object with model_name and url");
         }
     }
 
-    private static String text(JsonObject body, String key) throws Refusal {
+    private static String text(JsonObject body, String key) throws HttpError {
         try {
             return body.get(key).getAsString();
         } catch (RuntimeException e) {
-            throw new Refusal(400, "bad_request", "the body must be a JSON object with model_name and url");
+            throw new HttpError(400, "bad_request", "the body must be a JSON object with model_name and url");
         }
     }
 
-    private static String name(String name) throws Refusal {
+    private static String name(String name) throws HttpError {
         if (!NAME.matcher(name).matches()) {
-            throw new Refusal(400, "bad_model_name", "a model's name is made of letters, digits, '.', '_' and '-'");
+            throw new HttpError(400, "bad_model_name", "a model's name is made of letters, digits, '.', '_' and '-'");
         }
         return name;
     }
 
     /** The folder's real path. Refused outside of the folder where SageMaker puts models, links included. */
-    private static String folder(String url) throws Refusal {
+    private static String folder(String url) throws HttpError {
         try {
             Path root = Path.of(Settings.MODELS_ROOT).toRealPath();
             Path named = Path.of(url).toAbsolutePath().normalize();
             if (named.startsWith(root) && Files.notExists(named)) {
-                throw new Refusal(404, "model_not_found", "there is no folder " + named);
+                throw new HttpError(404, "model_not_found", "there is no folder " + named);
             }
             Path folder = named.toRealPath();
             // A file would be taken for an archive and unpacked.
@@ -243,17 +243,17 @@ final class MultiModel {
                     // Its worker starts in there, and could not say why it can't.
                     Object user = Files.getAttribute(Path.of("/proc/self"), "unix:uid");
                     String what = folder + " can't be read by user " + user + ": allow it (chmod -R a+rX)";
-                    throw new Refusal(500, "load_failed", what);
+                    throw new HttpError(500, "load_failed", what);
                 }
                 return folder.toString();
             }
         } catch (IOException | RuntimeException e) {
             // as if it were elsewhere: what exists on the machine is nobody's business
         }
-        throw new Refusal(400, "bad_url", "url must be a model's folder below " + Settings.MODELS_ROOT);
+        throw new HttpError(400, "bad_url", "url must be a model's folder below " + Settings.MODELS_ROOT);
     }
 
-    private static Refusal notFound(String name) {
-        return new Refusal(404, "model_not_found", "no model named " + name + " is loaded");
+    private static HttpError notFound(String name) {
+        return new HttpError(404, "model_not_found", "no model named " + name + " is loaded");
     }
 }

@@ -35,7 +35,7 @@ final class RequestHead {
     /** Whether the client waits for "100 Continue" before it sends the body. */
     final boolean waits;
 
-    private RequestHead(HttpRequest request) throws Refusal {
+    private RequestHead(HttpRequest request) throws HttpError {
         this.request = request;
         HttpHeaders headers = request.headers();
         checkHost(request);
@@ -58,8 +58,8 @@ final class RequestHead {
         waits = expects(request);
     }
 
-    /** {@code size}: of the head, its empty line included. Raises a Refusal after which the connection is closed. */
-    static RequestHead parse(byte[] bytes, int size) throws Refusal {
+    /** {@code size}: of the head, its empty line included. Raises an HttpError after which the connection is closed. */
+    static RequestHead parse(byte[] bytes, int size) throws HttpError {
         int end = lineEnd(bytes, 0, size);
         HttpRequest request = requestLine(bytes, end);
         for (int from = end + 2; from < size; from = end + 2) {
@@ -71,8 +71,8 @@ final class RequestHead {
         return new RequestHead(request);
     }
 
-    /** Raises the Refusal of fields that are not well formed; they end with an empty line. */
-    static void checkFields(byte[] bytes, int size) throws Refusal {
+    /** Raises the HttpError of fields that are not well formed; they end with an empty line. */
+    static void checkFields(byte[] bytes, int size) throws HttpError {
         int end;
         for (int from = 0; from < size; from = end + 2) {
             end = lineEnd(bytes, from, size);
@@ -83,7 +83,7 @@ final class RequestHead {
     }
 
     /** Where a line's CR LF begins. */
-    private static int lineEnd(byte[] bytes, int from, int size) throws Refusal {
+    private static int lineEnd(byte[] bytes, int from, int size) throws HttpError {
         for (int at = from; at < size; at++) {
             if (bytes[at] == '\n') {
                 if (at == from || bytes[at - 1] != '\r') {
@@ -95,7 +95,7 @@ final class RequestHead {
         throw bad("a line has no end");
     }
 
-    private static HttpRequest requestLine(byte[] bytes, int end) throws Refusal {
+    private static HttpRequest requestLine(byte[] bytes, int end) throws HttpError {
         String line = new String(bytes, 0, end, StandardCharsets.ISO_8859_1);
         int first = line.indexOf(' ');
         int second = line.indexOf(' ', first + 1);
@@ -113,7 +113,7 @@ final class RequestHead {
         return new DefaultHttpRequest(version, method, target, new DefaultHttpHeaders(false));
     }
 
-    private static HttpVersion version(String text) throws Refusal {
+    private static HttpVersion version(String text) throws HttpError {
         if (text.equals("HTTP/1.1")) {
             return HttpVersion.HTTP_1_1;
         }
@@ -122,13 +122,13 @@ final class RequestHead {
             throw bad("its first line is not 'METHOD TARGET HTTP/1.1'");
         }
         if (text.charAt(5) != '1') {
-            throw new Refusal(505, "http_version_not_supported", "this server speaks HTTP/1.1 and HTTP/1.0", true);
+            throw new HttpError(505, "http_version_not_supported", "this server speaks HTTP/1.1 and HTTP/1.0", true);
         }
         return text.charAt(7) == '0' ? HttpVersion.HTTP_1_0 : HttpVersion.HTTP_1_1;
     }
 
     /** The path with its query; a proxy's form of the target has the host before it. */
-    private static String target(HttpMethod method, String target) throws Refusal {
+    private static String target(HttpMethod method, String target) throws HttpError {
         if (target.startsWith("/") || target.equals("*") && method.equals(HttpMethod.OPTIONS)) {
             return target;
         }
@@ -145,7 +145,7 @@ final class RequestHead {
         return query < 0 ? "/" : "/" + target.substring(query);
     }
 
-    private static void field(byte[] bytes, int from, int end, HttpHeaders headers) throws Refusal {
+    private static void field(byte[] bytes, int from, int end, HttpHeaders headers) throws HttpError {
         int colon = from;
         while (colon < end && bytes[colon] != ':') {
             colon++;
@@ -171,7 +171,7 @@ final class RequestHead {
         headers.add(name, new String(bytes, begin, last - begin, StandardCharsets.ISO_8859_1));
     }
 
-    private static void checkHost(HttpRequest request) throws Refusal {
+    private static void checkHost(HttpRequest request) throws HttpError {
         List<String> hosts = request.headers().getAll(HttpHeaderNames.HOST);
         if (hosts.size() > 1 || hosts.isEmpty() && request.protocolVersion().equals(HttpVersion.HTTP_1_1)) {
             throw bad("HTTP/1.1 wants one Host header");
@@ -185,7 +185,7 @@ final class RequestHead {
         }
     }
 
-    private static long length(List<String> lengths) throws Refusal {
+    private static long length(List<String> lengths) throws HttpError {
         String text = lengths.get(0);
         if (lengths.size() > 1 || text.isEmpty() || !text.chars().allMatch(RequestHead::isDigit)) {
             throw bad("its Content-Length is not one number");
@@ -197,10 +197,10 @@ final class RequestHead {
         }
     }
 
-    private static boolean expects(HttpRequest request) throws Refusal {
+    private static boolean expects(HttpRequest request) throws HttpError {
         for (String value : request.headers().getAll(HttpHeaderNames.EXPECT)) {
             if (!value.equalsIgnoreCase("100-continue")) {
-                throw new Refusal(417, "expectation_failed", "the only Expect that is met is 100-continue", true);
+                throw new HttpError(417, "expectation_failed", "the only Expect that is met is 100-continue", true);
             }
         }
         return request.headers().contains(HttpHeaderNames.EXPECT)
@@ -224,7 +224,7 @@ final class RequestHead {
         return c >= '0' && c <= '9';
     }
 
-    static Refusal bad(String why) {
-        return new Refusal(400, "bad_request", "this is no valid HTTP request: " + why, true);
+    static HttpError bad(String why) {
+        return new HttpError(400, "bad_request", "this is no valid HTTP request: " + why, true);
     }
 }

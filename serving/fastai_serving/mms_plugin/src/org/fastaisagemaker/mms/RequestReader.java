@@ -95,7 +95,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
             for (int steps = 0; in.isReadable() && !paused && state != State.CLOSED && steps < MAX_STEPS; steps++) {
                 step(in);
             }
-        } catch (Refusal why) {
+        } catch (HttpError why) {
             fail(why);
         }
         if (currentUpload() != null) {
@@ -120,7 +120,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
         }
     }
 
-    private void step(ByteBuf in) throws Refusal {
+    private void step(ByteBuf in) throws HttpError {
         switch (state) {
             case HEAD:
                 head(in);
@@ -150,7 +150,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
         }
     }
 
-    private void head(ByteBuf in) throws Refusal {
+    private void head(ByteBuf in) throws HttpError {
         if (lines.size == 0) {
             connection.headBegins();
         }
@@ -175,14 +175,14 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
         }
     }
 
-    private void begin(RequestHead head, boolean bodyIsHere) throws Refusal {
+    private void begin(RequestHead head, boolean bodyIsHere) throws HttpError {
         InFlight.begin();
         connection.busy();
         request = head.request;
         emptyLines = 0;
         extensions = 0;
         missing = head.length;
-        Refusal refusal = refused(head);
+        HttpError refusal = refused(head);
         if (refusal != null && (head.waits || head.length > Settings.MAX_DISCARDED)) {
             throw refusal.asLast();
         }
@@ -197,16 +197,16 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
         }
     }
 
-    private static Refusal refused(RequestHead head) {
+    private static HttpError refused(RequestHead head) {
         try {
             Routes.check(head.request, head.length != 0);
             return head.length > Settings.MAX_REQUEST ? Body.tooLarge() : null;
-        } catch (Refusal why) {
+        } catch (HttpError why) {
             return why;
         }
     }
 
-    private void chunkLine(ByteBuf in) throws Refusal {
+    private void chunkLine(ByteBuf in) throws HttpError {
         if (!lines.gather(in, MAX_LINE, 400, "bad_request")) {
             return;
         }
@@ -223,7 +223,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
     }
 
     /** Fields after the last chunk: their form is checked, and nothing uses them. */
-    private void trailers(ByteBuf in) throws Refusal {
+    private void trailers(ByteBuf in) throws HttpError {
         if (!lines.gather(in, MAX_HEAD, 431, "headers_too_large")) {
             return;
         }
@@ -237,7 +237,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
     }
 
     /** Takes what there is of the body or its chunk; whether that was all of it. */
-    private boolean take(ByteBuf in) throws Refusal {
+    private boolean take(ByteBuf in) throws HttpError {
         int count = (int) Math.min(in.readableBytes(), missing);
         missing -= count;
         taken += count;
@@ -261,7 +261,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
     }
 
     /** Answers what can't be read to its end; nothing more is read from this connection. */
-    void fail(Refusal why) {
+    void fail(HttpError why) {
         if (paused || state == State.CLOSED) {
             return;
         }
@@ -273,7 +273,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
         lines.clear();
         state = State.CLOSED;
         resting = false;
-        pass(new Refused(head, why.last ? why : why.asLast()));
+        pass(new RefusedRequest(head, why.last ? why : why.asLast()));
     }
 
     private void forget() {

@@ -22,20 +22,20 @@ final class Routes {
         return query < 0 ? uri : uri.substring(0, query);
     }
 
-    /** Raises the Refusal of a request whose body need not be kept. {@code body}: whether it has one. */
-    static void check(HttpRequest request, boolean body) throws Refusal {
+    /** Raises the HttpError of a request whose body need not be kept. {@code body}: whether it has one. */
+    static void check(HttpRequest request, boolean body) throws HttpError {
         String path = path(request.uri());
         if (!anothersEndpoint(path)) {
             String allowed = allowed(path);
             if (!Arrays.asList(allowed.split(", ")).contains(request.method().name())) {
-                throw new Refusal(405, "method_not_allowed", "here the methods are " + allowed).with("Allow", allowed);
+                throw new HttpError(405, "method_not_allowed", "here the methods are " + allowed).with("Allow", allowed);
             }
         }
         if (body) {
             for (String coding : request.headers().getAll(HttpHeaderNames.CONTENT_ENCODING)) {
                 if (!coding.isEmpty() && !coding.equalsIgnoreCase("identity")) {
                     String shown = coding.replaceAll("[^!-~]", "?");
-                    throw new Refusal(
+                    throw new HttpError(
                                     415,
                                     "unsupported_media_type",
                                     "the body has Content-Encoding " + (shown.length() > 40 ? shown.substring(0, 40) : shown)
@@ -46,8 +46,8 @@ final class Routes {
         }
     }
 
-    /** A path's methods, as the header Allow has them. Raises the Refusal 404. */
-    static String allowed(String path) throws Refusal {
+    /** A path's methods, as the header Allow has them. Raises the HttpError 404. */
+    static String allowed(String path) throws HttpError {
         switch (path) {
             case "*":
                 return ALL;
@@ -56,7 +56,7 @@ final class Routes {
                 return READ;
             case "/invocations":
                 if (Settings.multiModel()) {
-                    throw new Refusal(404, "not_found", "this is a multi-model endpoint: POST /models/NAME/invoke");
+                    throw new HttpError(404, "not_found", "this is a multi-model endpoint: POST /models/NAME/invoke");
                 }
                 return INVOKE;
             default:
@@ -73,7 +73,7 @@ final class Routes {
                 return INVOKE;
             }
         }
-        throw new Refusal(404, "not_found", "there is nothing here; POST a picture to /invocations");
+        throw new HttpError(404, "not_found", "there is nothing here; POST a picture to /invocations");
     }
 
     /** Whether another plug-in of multi-model-server's answers this path. */

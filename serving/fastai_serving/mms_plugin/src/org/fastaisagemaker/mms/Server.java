@@ -32,7 +32,7 @@ import org.apache.commons.cli.CommandLine;
 import org.apache.commons.cli.DefaultParser;
 
 /**
- * multi-model-server with one listening address and our own handlers in front of its own: see FrontDoor. Its
+ * multi-model-server with one listening address and our own handlers in front of its own: see FrontendHandler. Its
  * management API has no address at all. SIGTERM drains (a shutdown hook): see Stop.
  */
 public final class Server extends ModelServer {
@@ -59,10 +59,10 @@ public final class Server extends ModelServer {
             InternalLoggerFactory.setDefaultFactory(Slf4JLoggerFactory.INSTANCE);
             PluginsManager.getInstance().initialize();
             Server server = new Server(ConfigManager.getInstance());
-            Models.watchStart();
+            ModelLifecycle.watchStart();
             server.start();
             Runtime.getRuntime().addShutdownHook(new Thread(() -> Stop.drain(server.listening), "drain"));
-            Models.start();
+            ModelLifecycle.start();
             new CountDownLatch(1).await();
         } catch (Throwable e) {
             fail("the model server can't start: " + e);
@@ -128,7 +128,7 @@ public final class Server extends ModelServer {
         RequestReader reader = new RequestReader();
         pipeline.addLast("encoder", new HttpResponseEncoder());
         pipeline.addLast("reader", reader);
-        pipeline.addLast("door", new FrontDoor(reader));
+        pipeline.addLast("door", new FrontendHandler(reader));
         pipeline.addLast("handler", new HttpRequestHandler(chain));
     }
 }

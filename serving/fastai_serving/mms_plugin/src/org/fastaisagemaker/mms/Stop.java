@@ -31,8 +31,8 @@ final class Stop {
 
     private Stop() {}
 
-    static Refusal refusal() {
-        return new Refusal(503, "stopping", WORDS + "; send the request again, to another one");
+    static HttpError refusal() {
+        return new HttpError(503, "stopping", WORDS + "; send the request again, to another one");
     }
 
     /** Returns when everything is answered; the process then ends. */
@@ -68,7 +68,7 @@ final class Stop {
     private static int refuseHopeless(long left) {
         int refused = 0;
         for (Model model : ModelManager.getInstance().getModels().values()) {
-            refused += ((ServedModel) model).refuseHopeless(left);
+            refused += ((BatchingModel) model).refuseHopeless(left);
         }
         return refused;
     }

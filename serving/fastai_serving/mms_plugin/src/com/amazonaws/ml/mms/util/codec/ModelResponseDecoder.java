@@ -11,7 +11,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import org.fastaisagemaker.mms.AnswerMemory;
+import org.fastaisagemaker.mms.ResponseMemory;
 
 /**
  * Stands in for multi-model-server's class of this name, which comes later on the class path: that one fails when what
@@ -51,7 +51,7 @@ public class ModelResponseDecoder extends ByteToMessageDecoder {
     @Override
     public void channelInactive(ChannelHandlerContext context) throws Exception {
         super.channelInactive(context);
-        AnswerMemory.release(context.channel().id().asLongText());
+        ResponseMemory.release(context.channel().id().asLongText());
     }
 
     private void begin(ByteBuf in) {
@@ -113,11 +113,11 @@ public class ModelResponseDecoder extends ByteToMessageDecoder {
     private void room(String channel) {
         at = 0;
         body = null;
-        long most = Math.min(limit, AnswerMemory.LARGEST);
+        long most = Math.min(limit, ResponseMemory.LARGEST);
         if (size > most) {
             refuse(507, "Insufficient Storage", "answer_too_large",
                     "the model's answer has " + size + " bytes, more than the " + most + " that can be sent");
-        } else if (AnswerMemory.hold(channel, size)) {
+        } else if (ResponseMemory.hold(channel, size)) {
             body = new byte[size];
         } else {
             prediction.getHeaders().put("retry-after", "1");

@@ -29,7 +29,7 @@ import org.slf4j.MDC;
  * Stands before MMS's own handler: answers /ping, /execution-parameters and the multi-model endpoint's paths, hands
  * /invocations on, one request of a connection after the other, gives every error one form, and logs each answer.
  */
-final class FrontDoor extends ChannelDuplexHandler {
+final class FrontendHandler extends ChannelDuplexHandler {
     /** Set by our workers, who form their errors themselves; not sent to clients. */
     private static final String FROM_WORKER = "x-fastai-worker";
     /** The client's Content-Type: MMS would take forms apart, and fails on a broken one. */
@@ -57,7 +57,7 @@ final class FrontDoor extends ChannelDuplexHandler {
     private ScheduledFuture<?> deadline;
     private String model;
 
-    FrontDoor(RequestReader reader) {
+    FrontendHandler(RequestReader reader) {
         this.reader = reader;
     }
 
@@ -74,19 +74,19 @@ final class FrontDoor extends ChannelDuplexHandler {
         bytes = 0;
         what = "-";
         requestId = null;
-        if (message instanceof Refused) {
-            refuse(context, (Refused) message);
+        if (message instanceof RefusedRequest) {
+            refuse(context, (RefusedRequest) message);
         } else {
             take(context, (FullHttpRequest) message);
         }
     }
 
-    private void refuse(ChannelHandlerContext context, Refused refused) {
+    private void refuse(ChannelHandlerContext context, RefusedRequest refused) {
         if (refused.request != null) {
             look(refused.request);
         }
         keepAlive = !refused.why.last && HttpUtil.isKeepAlive(refused.request);
-        context.channel().writeAndFlush(Answer.error(refused.why));
+        context.channel().writeAndFlush(Responses.error(refused.why));
     }
 
     /** Notes what is asked; the path. */
@@ -109,8 +109,8 @@ final class FrontDoor extends ChannelDuplexHandler {
         FullHttpResponse answer = null;
         try {
             answer = route(context, request, path);
-        } catch (Refusal refusal) {
-            answer = Answer.error(refusal);
+        } catch (HttpError refusal) {
+            answer = Responses.error(refusal);
         }
         if (answer != null) {
             request.release();
@@ -119,19 +119,19 @@ final class FrontDoor extends ChannelDuplexHandler {
     }
 
     /** The answer, or null when the request was handed on or its answer comes later. */
-    private FullHttpResponse route(ChannelHandlerContext context, FullHttpRequest request, String path) throws Refusal {
+    private FullHttpResponse route(ChannelHandlerContext context, FullHttpRequest request, String path) throws HttpError {
         if (HttpMethod.OPTIONS.equals(request.method()) && !Routes.anothersEndpoint(path)) {
-            return Answer.options(Routes.allowed(path));
+            return Responses.options(Routes.allowed(path));
         }
         switch (path) {
             case "/ping":
-                Refusal reason = Models.unhealthy();
-                return reason != null ? Answer.error(reason) : Answer.json(200, Map.of("status", "healthy"));
+                HttpError reason = ModelLifecycle.unhealthy();
+                return reason != null ? Responses.error(reason) : Responses.json(200, Map.of("status", "healthy"));
             case "/execution-parameters":
-                return Answer.json(200, parameters());
+                return Responses.json(200, parameters());
             case "/invocations":
-                if (!Models.started()) {
-                    throw Models.unhealthy();
+                if (!ModelLifecycle.started()) {
+                    throw ModelLifecycle.unhealthy();
                 }
                 handOn(context, request, "/invocations");
                 return null;
@@ -167,14 +167,14 @@ final class FrontDoor extends ChannelDuplexHandler {
         headers.set(CONTENT_TYPE, type);
         headers.set(HttpHeaderNames.CONTENT_TYPE, "application/octet-stream");
         headers.set(REQUEST_ID, requestId);
-        headers.remove(ServedModel.BUSY); // ours to say, not a client's
+        headers.remove(BatchingModel.BUSY); // ours to say, not a client's
         request.setUri(uri);
         deadline = context.executor().schedule(() -> late(context), Settings.WAIT_SECONDS, TimeUnit.SECONDS);
         context.fireChannelRead(request);
     }
 
     private void late(ChannelHandlerContext context) {
-        giveUp(context, Answer.error(504, "timeout", "no answer was found in " + Settings.WAIT_SECONDS + " s"));
+        giveUp(context, Responses.error(504, "timeout", "no answer was found in " + Settings.WAIT_SECONDS + " s"));
     }
 
     private void giveUp(ChannelHandlerContext context, FullHttpResponse answer) {
@@ -185,7 +185,7 @@ final class FrontDoor extends ChannelDuplexHandler {
     @Override
     public void userEventTriggered(ChannelHandlerContext context, Object event) throws Exception {
         if (event == Stop.TIME_IS_UP && busy) {
-            giveUp(context, Answer.error(Stop.refusal()));
+            giveUp(context, Responses.error(Stop.refusal()));
         }
         super.userEventTriggered(context, event);
     }
@@ -265,26 +265,26 @@ final class FrontDoor extends ChannelDuplexHandler {
         answer.release();
         switch (status) {
             case 404:
-                return Answer.error(404, "model_not_found", "no model of this name is loaded");
+                return Responses.error(404, "model_not_found", "no model of this name is loaded");
             case 503:
                 if (words.contains(Stop.WORDS)) {
-                    return Answer.error(Stop.refusal());
+                    return Responses.error(Stop.refusal());
                 }
                 if (words.contains(QUEUE_FULL)) {
-                    return Answer.error(503, "busy", "as many requests wait as may; try again");
+                    return Responses.error(503, "busy", "as many requests wait as may; try again");
                 }
-                return Answer.error(500, "internal_error", "the worker could not answer this request");
+                return Responses.error(500, "internal_error", "the worker could not answer this request");
             case 504:
-                return Answer.error(504, "timeout", "the model did not answer within " + Settings.TIMEOUT_SECONDS + " s");
+                return Responses.error(504, "timeout", "the model did not answer within " + Settings.TIMEOUT_SECONDS + " s");
             case 507:
-                return Answer.error(507, "out_of_memory", "there was not enough memory for this request");
+                return Responses.error(507, "out_of_memory", "there was not enough memory for this request");
             case 500:
                 if (Memory.shortSince(begin)) {
-                    return Answer.error(507, "out_of_memory", "there was not enough memory for this request");
+                    return Responses.error(507, "out_of_memory", "there was not enough memory for this request");
                 }
-                return Answer.error(503, "worker_lost", "the worker ended while it had this request; try again");
+                return Responses.error(503, "worker_lost", "the worker ended while it had this request; try again");
             default:
-                return Answer.error(status, "error", answer.status().reasonPhrase());
+                return Responses.error(status, "error", answer.status().reasonPhrase());
         }
     }
 

@@ -23,8 +23,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** Loads and unloads models in MMS and knows whether they can answer. */
-final class Models {
-    private static final Logger LOGGER = LoggerFactory.getLogger(Models.class);
+final class ModelLifecycle {
+    private static final Logger LOGGER = LoggerFactory.getLogger(ModelLifecycle.class);
     private static final String SINGLE = "model";
     /** Milliseconds between two looks at the workers. */
     private static final long WATCH = 100;
@@ -41,12 +41,12 @@ final class Models {
     /** Whether every worker of the start-up model was loaded once. */
     private static volatile boolean started;
 
-    private Models() {}
+    private ModelLifecycle() {}
 
     /** Begins to watch the start, before anything that may take long. */
     static void watchStart() {
         WorkerLines.remember();
-        Thread watch = new Thread(Models::watch, "watch");
+        Thread watch = new Thread(ModelLifecycle::watch, "watch");
         watch.setDaemon(true);
         watch.start();
     }
@@ -69,7 +69,7 @@ final class Models {
         archive.validate();
         int queueSize = ConfigManager.getInstance().getJobQueueSize();
         boolean script = Settings.SCRIPT || Settings.multiModel() && Files.isDirectory(Path.of(folder, "code"));
-        ServedModel model = new ServedModel(archive, queueSize, Settings.PRELOAD, script);
+        BatchingModel model = new BatchingModel(archive, queueSize, Settings.PRELOAD, script);
         manager.getModels().put(name, model);
         manager.startBackendServer(model);
         mendServerThread(model);
@@ -153,17 +153,17 @@ final class Models {
     }
 
     /** Why requests can't be answered now, or null when they can. */
-    static Refusal unhealthy() {
+    static HttpError unhealthy() {
         if (InFlight.draining()) {
-            return new Refusal(503, "stopping", "the server is stopping");
+            return new HttpError(503, "stopping", "the server is stopping");
         }
         if (!started) {
             int count = ModelManager.getInstance() == null ? 0 : loaded(SINGLE);
             String message = count + " of " + Settings.WORKERS + " workers have loaded the model";
-            return new Refusal(503, "loading", message);
+            return new HttpError(503, "loading", message);
         }
         if (!Settings.multiModel() && loaded(SINGLE) == 0) {
-            return new Refusal(503, "no_worker", "no worker is up; they are being started again");
+            return new HttpError(503, "no_worker", "no worker is up; they are being started again");
         }
         return null;
     }
@@ -187,7 +187,7 @@ final class Models {
             if (id == null || worker.getPid() <= 0 || worker.getState() != WorkerState.WORKER_MODEL_LOADED) {
                 continue;
             }
-            if (((ServedModel) model).overdue(id.substring(id.lastIndexOf('-') + 1))) {
+            if (((BatchingModel) model).overdue(id.substring(id.lastIndexOf('-') + 1))) {
                 LOGGER.warn("worker {} did not answer in time and is ended", worker.getPid());
                 ProcessHandle.of(worker.getPid()).ifPresent(ProcessHandle::destroyForcibly);
             }
@@ -210,7 +210,7 @@ final class Models {
             parentDeaths++;
         }
         // Each order to load beyond the first of each worker is one that a death made necessary.
-        int deaths = ((ServedModel) model).attempts() - Settings.WORKERS;
+        int deaths = ((BatchingModel) model).attempts() - Settings.WORKERS;
         if (parentDeaths >= DEATHS || deaths >= Math.max(DEATHS, Settings.WORKERS + 1)) {
             Server.fail(LoadFailure.of(model, lastDeath, begin).reason);
         }
@@ -225,7 +225,7 @@ final class Models {
             Memory.shortSince(0); // notes the time of a kill
             IdleMemory.look();
             if (there) {
-                ModelManager.getInstance().getModels().values().forEach(Models::endOverdue);
+                ModelManager.getInstance().getModels().values().forEach(ModelLifecycle::endOverdue);
                 if (!started && !Settings.multiModel()) {
                     endHopelessStart(start);
                 }

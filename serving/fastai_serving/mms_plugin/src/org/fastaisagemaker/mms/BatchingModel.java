@@ -18,7 +18,7 @@ import java.util.concurrent.atomic.AtomicInteger;
  * share what waits. multi-model-server's own would wait for company after the first request, and lose that one if the
  * worker ended meanwhile.
  */
-final class ServedModel extends Model {
+final class BatchingModel extends Model {
     /** How many workers have something to do, this one among them: a lone request may use every core. */
     static final String BUSY = "x-fastai-busy";
 
@@ -35,7 +35,7 @@ final class ServedModel extends Model {
     /** Nanoseconds that a worker takes for a request, smoothed; 0 before the first. */
     private volatile long pace;
 
-    ServedModel(ModelArchive archive, int queueSize, boolean preload, boolean script) {
+    BatchingModel(ModelArchive archive, int queueSize, boolean preload, boolean script) {
         super(archive, queueSize, String.valueOf(preload));
         this.queueSize = queueSize;
         this.script = script;
@@ -43,7 +43,7 @@ final class ServedModel extends Model {
         setMaxBatchDelay(Settings.BATCH_DELAY);
     }
 
-    /** Of any answer of a worker, that it has loaded the model among them; overdue requests are seen to in Models. */
+    /** Timeout for any worker response, model loading included; ModelLifecycle sees to overdue requests. */
     @Override
     public int getResponseTimeoutSeconds() {
         long longest = TimeUnit.NANOSECONDS.toSeconds(limit(getBatchSize())) + 60;
@@ -107,7 +107,7 @@ final class ServedModel extends Model {
     }
 
     private void finished(String channel) {
-        AnswerMemory.release(channel);
+        ResponseMemory.release(channel);
         Batch batch = working.remove(channel);
         if (batch != null) {
             long each = batch.each();
@@ -141,7 +141,7 @@ final class ServedModel extends Model {
 
     /** False when the job must not be in this batch; then it is the next to be taken. */
     private boolean add(List<Job> jobs, Job job) {
-        long bytes = bytes(job) + jobs.stream().mapToLong(ServedModel::bytes).sum();
+        long bytes = bytes(job) + jobs.stream().mapToLong(BatchingModel::bytes).sum();
         if (bytes > Settings.BATCH_BYTES || job instanceof Attempt.Alone || jobs.get(0) instanceof Attempt.Alone) {
             queue.addFirst(job);
             return false;
@@ -189,7 +189,7 @@ final class ServedModel extends Model {
             return 0;
         }
         int refused = 0;
-        long fit = left * Math.max(1, Models.loaded(getModelName())) / each;
+        long fit = left * Math.max(1, ModelLifecycle.loaded(getModelName())) / each;
         while (queue.size() > fit) {
             Job job = queue.pollLast();
             if (job == null) {

@@ -3,12 +3,12 @@ package org.fastaisagemaker.mms;
 import io.netty.handler.codec.http.HttpRequest;
 
 /** What travels the pipeline in the place of a request that is not carried out, so that answers keep their order. */
-final class Refused {
+final class RefusedRequest {
     /** Null when not even the head could be read. */
     final HttpRequest request;
-    final Refusal why;
+    final HttpError why;
 
-    Refused(HttpRequest request, Refusal why) {
+    RefusedRequest(HttpRequest request, HttpError why) {
         this.request = request;
         this.why = why;
     }

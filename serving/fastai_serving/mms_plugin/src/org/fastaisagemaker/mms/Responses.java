@@ -12,13 +12,13 @@ import java.nio.charset.StandardCharsets;
 import java.util.Map;
 
 /** The front end's own answers, of the same form as the workers': JSON, an error with a code and a message. */
-final class Answer {
+final class Responses {
     /** Seconds; what a client is told to wait when the server is busy or not up yet. */
     private static final String RETRY_AFTER = "1";
 
     private static final Gson GSON = new GsonBuilder().disableHtmlEscaping().create();
 
-    private Answer() {}
+    private Responses() {}
 
     static FullHttpResponse json(int status, Object content) {
         byte[] body = GSON.toJson(content).getBytes(StandardCharsets.UTF_8);
@@ -44,7 +44,7 @@ final class Answer {
         return json(status, Map.of("error", Map.of("code", code, "message", message)));
     }
 
-    static FullHttpResponse error(Refusal refusal) {
+    static FullHttpResponse error(HttpError refusal) {
         FullHttpResponse answer = error(refusal.status, refusal.code, refusal.getMessage());
         if (refusal.headerName() != null) {
             answer.headers().set(refusal.headerName(), refusal.headerValue());

@@ -10,7 +10,7 @@ import java.util.concurrent.atomic.AtomicLong;
  * Room for the workers' answers. One is in the heap from when it comes in until its worker asks for the next batch, and
  * from then on beside the heap until its client has read it, which the client may put off.
  */
-public final class AnswerMemory {
+public final class ResponseMemory {
     /** Bytes of one answer. */
     public static final long LARGEST = Settings.MAX_ANSWERS;
 
@@ -26,7 +26,7 @@ public final class AnswerMemory {
     /** Of BYTES, what came from each worker, by the id of its channel. */
     private static final Map<String, Long> HELD = new ConcurrentHashMap<>();
 
-    private AnswerMemory() {}
+    private ResponseMemory() {}
 
     /** Whether there is room for an answer of so many bytes; then it counts until its worker's are released. */
     public static boolean hold(String channel, int bytes) {

@@ -1,7 +1,7 @@
 package org.fastaisagemaker.mms;
 
 /** Why a request is not carried out: an answer's status, code and message. */
-final class Refusal extends Exception {
+final class HttpError extends Exception {
     private static final long serialVersionUID = 1L;
 
     final int status;
@@ -12,22 +12,22 @@ final class Refusal extends Exception {
     private String name;
     private String value;
 
-    Refusal(int status, String code, String message) {
+    HttpError(int status, String code, String message) {
         this(status, code, message, false);
     }
 
-    Refusal(int status, String code, String message, boolean last) {
+    HttpError(int status, String code, String message, boolean last) {
         super(message, null, false, false);
         this.status = status;
         this.code = code;
         this.last = last;
     }
 
-    Refusal asLast() {
-        return new Refusal(status, code, getMessage(), true).with(name, value);
+    HttpError asLast() {
+        return new HttpError(status, code, getMessage(), true).with(name, value);
     }
 
-    Refusal with(String name, String value) {
+    HttpError with(String name, String value) {
         this.name = name;
         this.value = value;
         return this;
