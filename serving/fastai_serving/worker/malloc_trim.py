@@ -6,14 +6,14 @@ import ctypes
 import threading
 import time
 
-#: Bytes of a batch's bodies or answers that are worth it.
+#: Bytes of a batch's bodies or responses that are worth it.
 LARGE = 1 << 20
 #: Seconds without a large batch after which nobody is held up by it.
 QUIET_SECONDS = 5.0
 
 
 class Trimmer:
-    """Trims the C library's heap once the large batches are over."""
+    """Trim the C library's heap once the large batches are over."""
 
     def __init__(self, quiet_seconds: float = QUIET_SECONDS) -> None:
         self._quiet = quiet_seconds
@@ -22,7 +22,7 @@ class Trimmer:
         self._waiting = False
 
     def note(self, size: int) -> None:
-        """A batch with ``size`` bytes of bodies and answers was worked on."""
+        """Note that a batch with ``size`` bytes of bodies and responses was worked on."""
         if size < LARGE:
             return
         with self._lock:

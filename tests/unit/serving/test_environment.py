@@ -6,6 +6,8 @@ import pytest
 
 from fastai_serving.environment import (
     MB,
+    SUPERVISOR_VARIABLES,
+    USER_VARIABLES,
     SettingError,
     Settings,
     WorkerSettings,
@@ -118,6 +120,15 @@ def test_what_sagemaker_itself_sets_is_not_named():
     own = "REGION BATCH BATCH_STRATEGY MAX_CONCURRENT_TRANSFORMS MAX_PAYLOAD_IN_MB SAFE_PORT_RANGE PROGRAM"
     own += " CONTAINER_LOG_LEVEL SUBMIT_DIRECTORY BASE_DIR BIND_TO_PORT MODEL_SERVER_TIMEOUT REQUIREMENTS JOB_NAME"
     assert unused({f"SAGEMAKER_{name}": "1" for name in own.split()} | {"SM_MODEL_DIR": "/", "AWS_REGION": "x"}) == []
+
+
+def test_the_tables_hold_every_variable_of_ours_and_the_readme_each_of_a_users():
+    readme = (ROOT / "serving" / "README.md").read_text()
+    assert [name for name in USER_VARIABLES if f"`{name}`" not in readme] == []
+    sources = [path for path in (ROOT / "serving").rglob("*") if path.suffix in (".py", ".java", ".xml")]
+    assert len(sources) > 50
+    named = {name for path in sources for name in re.findall(r"\bFASTAI_SAGEMAKER_[A-Z_]*[A-Z]\b", path.read_text())}
+    assert named == USER_VARIABLES.keys() | SUPERVISOR_VARIABLES.keys() | {"FASTAI_SAGEMAKER_WEIGHTS"}
 
 
 def test_every_setting_that_is_documented_is_known():
