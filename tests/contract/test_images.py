@@ -69,7 +69,7 @@ def test_no_package_asks_for_what_was_left_out(engine, image):
 
 @pytest.mark.parametrize("image", [SERVING_IMAGE, TRAINING_IMAGE])
 def test_sdk_needs_bash_python_and_pip(engine, image):
-    # SDK 3 starts /bin/bash on its own driver, which calls python3 and pip3 (CONTRACT, section 1).
+    # SDK 3 starts /bin/bash on its own driver, which calls python3 and pip3.
     assert "ok" in run(engine, image, "bash", "-c", "python3 -V && pip3 --version && echo ok")
 
 
@@ -103,7 +103,7 @@ def test_waiting_threads_leave_the_cores_to_others_in_any_script(engine):
 
 
 def test_sagemaker_inference_imports_whole(engine):
-    # A fresh installation of it fails on pkg_resources (CONTRACT, section 2). The serving image leaves out scipy, and
+    # A fresh installation of it fails on pkg_resources. The serving image leaves out scipy, and
     # with it the toolkit's own server, which ours stands in for.
     script = "from sagemaker_inference import model_server; print(model_server.__name__)"
     assert run(engine, TRAINING_IMAGE, "python3", "-W", "ignore", "-c", script) == "sagemaker_inference.model_server\n"

@@ -1,4 +1,4 @@
-"""Version 2 of the SDK: the story of the seed's notebook, and what else its users do, on the real engine."""
+"""Version 2 of the SDK: the story of the notebook, and what else its users do, on the real engine."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import warnings
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from PIL import Image
 pytest.importorskip("matplotlib")
 
 from fastai_training.data.labels import Example
-from fastai_training.reporting import charts
-from fastai_training.reporting.evaluation import evaluate
 from fastai_training.reporting.report import Run, write_report
 from tests.unit.training_data import COLOURS, write_picture
 
@@ -92,19 +89,6 @@ def run(tmp_path):
     )
 
 
-def test_the_evaluation_counts(run):
-    found = evaluate(run.valid, run.probabilities, run.vocab)
-    assert found.confusion.sum() == 4
-    assert [(mistake.predicted, round(mistake.confidence, 2)) for mistake in found.mistakes] == [
-        (EVIL, 0.9),
-        (EVIL, 0.6),
-    ]
-    rows = {row["class"]: row for row in found.classes()}
-    assert rows["red"] == {"class": "red", "pictures": 2, "right": 1, "recall": 0.5, "precision": 1.0, "f1": 2 / 3}
-    assert rows["blue"]["precision"] is None
-    assert found.confused_pairs() == [("blue", EVIL, 1), ("red", EVIL, 1)]
-
-
 def test_the_page_is_whole_escaped_and_fetches_nothing(run, tmp_path):
     write_report(tmp_path / "out", run)
     text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
@@ -157,37 +141,3 @@ def test_many_classes_are_drawn(tmp_path):
     probabilities = np.roll(np.eye(200), 1, axis=1)
     write_report(tmp_path, Run(Path("/none"), items, probabilities, vocab, [], [], SUMMARY, {}))
     assert (tmp_path / "report.html").stat().st_size < 3_000_000
-
-
-NAMES = [
-    "柴犬 shiba",
-    "고양이",
-    "ねこ",
-    "قطة",
-    "חתול (2)",
-    "แมวน้ำ",
-    "बिल्ली",
-    "кошка",
-    "🐈",
-    "$x^2$",
-    "a\tb\x00",
-    "e\u0301",
-]
-
-
-@pytest.mark.parametrize("fonts", [(), None])
-def test_charts_of_names_in_every_script_have_no_boxes(monkeypatch, fonts):
-    if fonts is not None:
-        monkeypatch.setattr(charts, "font_files", lambda: fonts)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # matplotlib warns of each glyph that it draws as a box
-        assert charts.confusion_matrix(np.eye(len(NAMES), dtype=int), NAMES)
-        assert charts.contact_sheet([(Image.new("RGB", (160, 160)), f"{name} 90%\nis {name}") for name in NAMES])
-
-
-def test_what_no_font_has_is_escaped_in_charts(monkeypatch):
-    monkeypatch.setattr(charts, "font_files", lambda: ())
-    assert charts._lettering("字 90%\nis cat")[0] == "\\u5b57 90%\nis cat"
-    assert charts._lettering("a\x00")[0] == "a\\x00"
-    monkeypatch.setattr(charts, "_SHAPES", False)
-    assert charts._lettering("חתול кошка")[0] == "\\u05d7\\u05ea\\u05d5\\u05dc кошка"
