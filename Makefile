@@ -1,13 +1,17 @@
-# Every target is a verb of docker/fastai_local, which needs nothing but Python. Variables reach it through the
-# environment, so that spaces and quotes in them survive.
+# Every target is a command of docker/fastai_local, which needs nothing but Python. Variables reach it through the
+# environment, so that spaces and quotes in them survive. A test compares both lists with the package's tables.
 PYTHON ?= python3
-export DATA OUT HP MODEL IMAGE PORT DEVICE RUNTIME BASE_IMAGE VALIDATION WEIGHTS NETWORK ARGS IMAGES \
-    SDK SCRIPT TRAINING_IMAGE SERVING_IMAGE QUICK PETS_DIR MINUTES LIMIT
+export DATA OUT HP VALIDATION WEIGHTS NETWORK MODEL PICTURE IMAGE PORT DEVICE RUNTIME DOCKER BASE_IMAGE \
+    TRAINING_IMAGE SERVING_IMAGE SDK SCRIPT PETS_DIR ARGS REQUIRE_ENGINE IMAGES QUICK MINUTES LIMIT
 
-VERBS := help doctor engine base build train serve predict stop demo local-mode sbom size push test check clean \
-    bench-serving bench-start bench-size bench-training bench-soak
+COMMANDS := help doctor engine base build train serve predict stop demo local-mode sbom size push test check \
+    bench-serving bench-start bench-size bench-training bench-soak clean
 .DEFAULT_GOAL := help
-.PHONY: $(VERBS)
+.PHONY: $(COMMANDS)
 
-$(VERBS):
+$(COMMANDS):
+	@PYTHONPATH=docker $(PYTHON) -m fastai_local $@
+
+# A mistyped target: the command line says which one was meant.
+.DEFAULT:
 	@PYTHONPATH=docker $(PYTHON) -m fastai_local $@

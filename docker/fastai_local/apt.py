@@ -35,7 +35,7 @@ class Source:
 
 
 def parse_one_line(text: str) -> list[Source]:
-    """Sources of the one-line format: `deb [signed-by=…] uri suite component…`."""
+    """Return the sources of the one-line format: ``deb [signed-by=…] uri suite component…``."""
     sources = []
     for raw in text.splitlines():
         line = raw.partition("#")[0].strip()
@@ -50,7 +50,7 @@ def parse_one_line(text: str) -> list[Source]:
 
 
 def parse_deb822(text: str) -> list[Source]:
-    """Sources of the paragraph format (*.sources)."""
+    """Return the sources of the paragraph format (*.sources)."""
     sources = []
     for paragraph in re.split(r"\n\s*\n", text):
         fields: dict[str, str] = {}
@@ -81,7 +81,7 @@ def parse_deb822(text: str) -> list[Source]:
 
 
 def read_sources(apt: Path = APT) -> list[Source]:
-    """Every source that apt reads here; files that can't be read count as absent."""
+    """Return every source that apt reads here; files that can't be read count as absent."""
     sources: list[Source] = []
     for path in [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]:
         try:
@@ -114,7 +114,7 @@ def _usable(sources: Iterable[Source]) -> list[Source]:
 
 
 def debian_mirror(sources: Iterable[Source]) -> Source | None:
-    """The source that is Debian itself, told from other publishers' repositories for Debian; None on Ubuntu."""
+    """Return the source that is Debian itself, told from other publishers' repositories for Debian; None on Ubuntu."""
     usable = _usable(sources)
 
     def score(source: Source) -> int:
@@ -131,7 +131,7 @@ def debian_mirror(sources: Iterable[Source]) -> Source | None:
 
 
 def security_mirror(sources: Iterable[Source]) -> Source | None:
-    """The source of Debian's security updates."""
+    """Return the source of Debian's security updates."""
     for source in _usable(sources):
         if any(suite.removesuffix("-security") in _SUITES and suite.endswith("-security") for suite in source.suites):
             return source
@@ -139,7 +139,7 @@ def security_mirror(sources: Iterable[Source]) -> Source | None:
 
 
 def debian_sources(mirror: str, security: str, codename: str) -> str:
-    """A .sources file for an image of that release, on these mirrors."""
+    """Return a .sources file for an image of that release, on these mirrors."""
     release = Source(mirror, (codename, f"{codename}-updates"), ("main",), DEBIAN_KEYRING)
     updates = Source(security, (f"{codename}-security",), ("main",), DEBIAN_KEYRING)
     return release.deb822() + "\n" + updates.deb822()

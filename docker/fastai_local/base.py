@@ -23,7 +23,7 @@ KEPT = ("doc/*/copyright", "locale/locale.alias")
 
 
 def ensure_base(settings: Settings, engine: Engine) -> None:
-    """Makes sure that the base image is in the engine. Raises LocalError with what to do."""
+    """Make sure that the base image is in the engine. Raise ``LocalError`` with what to do."""
     name = settings.base
     if engine.has_image(name):
         say(f"base image {name}: present")
@@ -48,7 +48,7 @@ def ensure_base(settings: Settings, engine: Engine) -> None:
 
 
 def missing_for_base() -> str | None:
-    """What this machine lacks to make a base image from Debian's packages, with the remedy; None if nothing."""
+    """Return what this machine lacks to make a base image from Debian's packages, with the remedy; None if nothing."""
     if shutil.which("debootstrap") is None:
         return "debootstrap is not installed (on Debian or Ubuntu: sudo apt-get install debootstrap)"
     if not Path(apt.DEBIAN_KEYRING).is_file():
@@ -59,7 +59,7 @@ def missing_for_base() -> str | None:
 
 
 def make_base(engine: Engine) -> None:
-    """Makes debian:bookworm-slim with debootstrap and imports it. Raises LocalError."""
+    """Make debian:bookworm-slim with debootstrap and import it. Raise ``LocalError``."""
     missing = missing_for_base()
     if missing:
         raise LocalError(f"{MADE_HERE} can't be made here: {missing}; or load the image from elsewhere (docker load)")
@@ -112,7 +112,7 @@ def _configure(target: Path) -> None:
 
 
 def _update(target: Path) -> None:
-    """Brings in the security updates, as the published image has them."""
+    """Bring in the security updates, as the published image has them."""
     env = {"DEBIAN_FRONTEND": "noninteractive"}
     # debootstrap leaves the host's resolver in place, which apt needs here
     for step in (["update"], ["--yes", "dist-upgrade"]):

@@ -37,7 +37,7 @@ def pip_configuration(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def find_certificates(env: Mapping[str, str], pip: Mapping[str, str]) -> Path | None:
-    """The bundle of certificates that this machine's programs are told to trust; None when it is not told."""
+    """Return the bundle of certificates that this machine's programs are told to trust; None when it is not told."""
     names = [env.get("PIP_CERT"), env.get("SSL_CERT_FILE"), env.get("REQUESTS_CA_BUNDLE"), pip.get("cert")]
     for name in names:
         if not name or not Path(name).is_file():
@@ -50,7 +50,7 @@ def find_certificates(env: Mapping[str, str], pip: Mapping[str, str]) -> Path | 
 
 
 def index_configuration(pip: Mapping[str, str]) -> str | None:
-    """A pip configuration file with this machine's package indexes; None when there is nothing to say.
+    """Return a pip configuration file with this machine's package indexes; None when there is nothing to say.
 
     Indexes that are folders of this machine are left out: a container can't see them.
     """
@@ -66,7 +66,7 @@ def index_configuration(pip: Mapping[str, str]) -> str | None:
 
 @contextlib.contextmanager
 def build_secrets(root: Path, env: Mapping[str, str] | None = None) -> Iterator[list[str]]:
-    """The `--secret` options of a build; files made for it are readable by this user only and removed after."""
+    """Return the ``--secret`` options of a build; files made for it are this user's only and removed after."""
     env = os.environ if env is None else env
     pip = pip_configuration(env)
     options: list[str] = []

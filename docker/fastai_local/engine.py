@@ -44,7 +44,7 @@ class Engine:
         return self.capture("image", "inspect", "--format", "{{.Id}}", name).ok
 
     def user_args(self, uid: int, gid: int) -> list[str]:
-        """The options that make files in mounted folders belong to the user who called us.
+        """Return the options that make files in mounted folders belong to the user who called us.
 
         None as root, and none under a rootless engine, where the container's root already is that user.
         """
@@ -58,7 +58,7 @@ class Engine:
 
 
 def clients(env: Mapping[str, str]) -> list[str]:
-    """Every `docker` on PATH, in its order (a machine can have an old and a new one), or just $DOCKER."""
+    """Return every ``docker`` on PATH, in its order (a machine can have an old and a new one), or just $DOCKER."""
     if env.get("DOCKER"):
         return [env["DOCKER"]]
     found: list[str] = []
@@ -70,7 +70,7 @@ def clients(env: Mapping[str, str]) -> list[str]:
 
 
 def builder_of(cli: str, client_version: str) -> str | None:
-    """What builds with BuildKit: the client itself before release 23, the plug-in buildx after."""
+    """Return what builds with BuildKit: the client itself before release 23, the plug-in buildx after."""
     major, _, rest = client_version.partition(".")
     if not major.isdigit():
         return None
@@ -81,7 +81,7 @@ def builder_of(cli: str, client_version: str) -> str | None:
 
 
 def why_not(result: Result) -> str:
-    """One sentence on why an engine doesn't answer, with the remedy."""
+    """Return one sentence on why an engine doesn't answer, with the remedy."""
     text = last_line(result.err) or last_line(result.out)
     lower = text.lower()
     if result.code == TIMED_OUT:
@@ -106,9 +106,9 @@ def _version(cli: str) -> tuple[dict[str, Any], Result]:
 
 
 def find_engine(env: Mapping[str, str] | None = None) -> Engine:
-    """The engine that answers, with the first client on PATH that can build images (else the first that answers).
+    """Return the engine that answers, by the first client on PATH that can build images (else the first that answers).
 
-    Raises EngineUnavailableError with the reason and the remedy.
+    Raise ``EngineUnavailableError`` with the reason and the remedy.
     """
     candidates = clients(os.environ if env is None else env)
     if not candidates:
@@ -154,7 +154,7 @@ def _details(cli: str) -> dict[str, Any]:
 
 
 def require_builder(engine: Engine) -> str:
-    """The engine's builder; raises LocalError when this client has none."""
+    """Return the engine's builder; raise ``LocalError`` when this client has none."""
     if engine.builder is None:
         raise LocalError(f"{engine.cli} {engine.client_version} can't build images without buildx: {GET_BUILDX}")
     return engine.builder

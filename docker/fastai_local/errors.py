@@ -43,7 +43,7 @@ def _on_signal(number: int, _: FrameType | None) -> None:
 
 
 def exit_code_of(command: Callable[[], int], interrupted: str = "interrupted") -> int:
-    """The exit code of a whole command, which prints what ended it in place of a traceback.
+    """Return the exit code of a whole command, which prints what ended it in place of a traceback.
 
     ``interrupted`` is what Ctrl-C leaves to say. From here on SIGTERM and SIGHUP are raised as Terminated.
     """

@@ -27,7 +27,7 @@ def image_name(kind: str, tag: str) -> str:
 
 
 def revision(root: Path) -> tuple[str, str]:
-    """The commit and its time, so that a rebuild of one commit says the same; "-dirty" when the tree has changes."""
+    """Return the commit and its time, so that rebuilds of a commit say the same; "-dirty" when the tree has changes."""
     git = ["git", "-C", str(root)]
     head = capture([*git, "log", "-1", "--format=%H %cd", "--date=format-local:%Y-%m-%dT%H:%M:%SZ"], env={"TZ": "UTC"})
     commit, _, created = head.out.strip().partition(" ")
@@ -46,7 +46,7 @@ def build_command(
     name: str | None = None,
     platform: str | None = None,
 ) -> list[str]:
-    """The command that builds one image, under its two usual names or the one given, for another platform if named."""
+    """Return the command that builds one image, under its usual names or the one given, for a platform if named."""
     version = project_version(settings.root)
     commit, created = revision(settings.root)
     values = {
@@ -71,7 +71,7 @@ def build_command(
 
 
 def fetch_cpu_torch(settings: Settings, engine: Engine) -> None:
-    """Puts the CPU build of torch into docker/wheelhouse when this machine's pip can find it.
+    """Put the CPU build of torch into docker/wheelhouse when this machine's pip can find it.
 
     Without it the Dockerfile asks PyTorch's own index of CPU builds. Other bases have another Python: left alone.
     """
@@ -93,7 +93,7 @@ def fetch_cpu_torch(settings: Settings, engine: Engine) -> None:
 def build_images(
     settings: Settings, engine: Engine, *, names: Mapping[str, str] | None = None, platform: str | None = None
 ) -> None:
-    """Builds both images of a device, or the kinds that ``names`` has, under its names. Raises LocalError."""
+    """Build both images of a device, or the kinds that ``names`` has, under its names. Raise ``LocalError``."""
     shown = names or {kind: image_name(kind, settings.device) for kind in KINDS}
     require_builder(engine)
     if not (settings.root / "docker" / "Dockerfile").is_file():
@@ -118,7 +118,7 @@ def build_images(
 
 
 def require_image(engine: Engine, kind: str, device: str) -> str:
-    """The name of an image that must have been built. Raises LocalError."""
+    """Return the name of an image that must have been built. Raise ``LocalError``."""
     name = image_name(kind, device)
     if not engine.has_image(name):
         suffix = "" if device == "cpu" else f" DEVICE={device}"
@@ -127,7 +127,7 @@ def require_image(engine: Engine, kind: str, device: str) -> str:
 
 
 def remove_images(engine: Engine) -> None:
-    """Removes every image of ours, whatever its tag."""
+    """Remove every image of ours, whatever its tag."""
     for kind in KINDS:
         listed = engine.capture("images", "--quiet", f"fastai-sagemaker-{kind}")
         for image in dict.fromkeys(listed.out.split()):

@@ -1,4 +1,4 @@
-"""`make engine`: a Docker engine on Debian or Ubuntu, installed if absent and started if it doesn't answer."""
+"""``make engine``: a Docker engine on Debian or Ubuntu, installed if absent and started if it doesn't answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from fastai_local import apt
 from fastai_local.engine import Engine, find_engine
 from fastai_local.errors import EngineUnavailableError, LocalError
 from fastai_local.process import capture, last_line, say, warn
-from fastai_local.settings import Settings
 
 START_SECONDS = 90
 LOG = Path("/var/log/dockerd-fastai-sagemaker.log")
@@ -34,7 +33,7 @@ def _apt_get(*args: str, options: tuple[str, ...] = ()) -> None:
 
 
 def _candidate(package: str, options: tuple[str, ...] = ()) -> str | None:
-    """The version of a package that apt would install."""
+    """Return the version of a package that apt would install."""
     listed = capture(["apt-cache", *options, "policy", package], env={"LC_ALL": "C"}).out
     for line in listed.splitlines():
         name, _, value = line.strip().partition(": ")
@@ -51,7 +50,7 @@ def _require_root() -> None:
 
 
 def install_packages() -> None:
-    """Installs the engine and what the base image is made with. Raises LocalError."""
+    """Install the engine and what the base image is made with. Raise ``LocalError``."""
     say("engine: installing Docker from the system's packages")
     _apt_get("update")
     packages = [name for name in NEEDED_PACKAGES if _candidate(name)]
@@ -65,7 +64,7 @@ def missing_plugins(cli: str) -> list[str]:
 
 
 def install_plugins(missing: list[str]) -> None:
-    """Installs the client's plug-ins: from the system's packages, on Debian 12 from Debian 13's. Raises LocalError."""
+    """Install the client's plug-ins: from the system's packages, on Debian 12 from 13's. Raise ``LocalError``."""
     say(f"engine: installing {', '.join(missing)}")
     elsewhere = []
     for name in missing:
@@ -109,7 +108,7 @@ def _install_from_newer_release(packages: list[str]) -> None:
 
 
 def start_engine() -> Engine:
-    """Starts the engine, through systemd where that runs, else by hand, and waits for it. Raises LocalError."""
+    """Start the engine, through systemd where that runs, else by hand, and wait for it. Raise ``LocalError``."""
     if Path("/run/systemd/system").is_dir():
         capture(["systemctl", "start", "docker"], timeout=START_SECONDS)
         started = None
@@ -150,8 +149,8 @@ def _answering() -> Engine | None:
         return None
 
 
-def engine_command(_: Settings) -> int:
-    """Leaves an engine that answers and builds. Raises LocalError."""
+def ensure_engine() -> None:
+    """Leave an engine that answers and builds. Raise ``LocalError``."""
     engine = _answering()
     if engine is None:
         _require_root()
@@ -172,4 +171,3 @@ def engine_command(_: Settings) -> int:
     say(f"engine: Docker {engine.server_version} answers; images are built by {engine.cli} ({engine.builder})")
     if os.environ.get("SUDO_USER"):
         say(f"without sudo: sudo usermod -aG docker {os.environ['SUDO_USER']}, then log in again")
-    return 0

@@ -31,7 +31,7 @@ def venv_python(settings: Settings) -> Path:
 
 
 def has_java(env: dict[str, str] | None = None) -> bool:
-    """Whether a Java is on PATH or at JAVA_HOME."""
+    """Return whether a Java is on PATH or at JAVA_HOME."""
     values = os.environ if env is None else env
     home = values.get("JAVA_HOME")
     return bool(
@@ -44,7 +44,7 @@ def has_nvidia_driver() -> bool:
 
 
 def fingerprint(settings: Settings) -> str:
-    """Changes when the environment has to be installed anew: other requirements, another Python, a moved checkout."""
+    """Return a hash that is another one when build/venv is out of date: requirements, Python, a moved checkout."""
     digest = hashlib.sha256()
     lock = settings.root / "docker" / "requirements" / "training-cpu.txt"
     for path in (settings.root / "pyproject.toml", lock):
@@ -54,7 +54,7 @@ def fingerprint(settings: Settings) -> str:
 
 
 def is_current(settings: Settings, extras: Sequence[str]) -> bool:
-    """Whether build/venv has these extras, installed from the requirements as they are now."""
+    """Return whether build/venv has these extras, installed from the requirements as they are now."""
     try:
         stamp = json.loads((venv_folder(settings) / "fastai-sagemaker.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -67,7 +67,7 @@ def is_current(settings: Settings, extras: Sequence[str]) -> bool:
 
 
 def ensure_environment(settings: Settings, extras: Sequence[str] = RUN_EXTRAS) -> Path:
-    """Makes or updates build/venv and returns its Python. Raises LocalError."""
+    """Make or update build/venv and return its Python. Raise ``LocalError``."""
     wanted = list(extras)
     if not has_java():
         wanted.append("java")
@@ -95,9 +95,9 @@ def _shown(path: Path) -> str:
 
 
 def ensure_side_environment(settings: Settings, name: str, requirements: Path, *, torch: bool = False) -> Path:
-    """Makes or updates build/``name``, an environment beside ours for what can't share it (another SDK, a peer to
-    measure), from a requirements file; returns its Python. ``torch``: with the build of torch that suits this machine.
-    Raises LocalError."""
+    """Make or update build/``name``, an environment beside ours for what can't share it (another SDK, a peer to
+    measure), from a requirements file; return its Python. ``torch``: with the build of torch that suits this machine.
+    Raise ``LocalError``."""
     folder = settings.build / name
     python, stamp = folder / "bin" / "python", folder / "fastai-sagemaker.txt"
     wanted = hashlib.sha256(requirements.read_bytes() + f"{folder} {sys.version}".encode()).hexdigest()
@@ -131,9 +131,9 @@ def _pip(settings: Settings, python: Path, *requirements: str) -> bool:
 
 
 def install_torch(settings: Settings, python: Path | None = None) -> None:
-    """Installs torch and torchvision before the rest asks for them, into build/venv or where ``python`` is.
+    """Install torch and torchvision before the rest asks for them, into build/venv or where ``python`` is.
 
-    On Linux a plain `pip install torch` takes the CUDA build of several GB. Where no NVIDIA driver could use it,
+    On Linux a plain ``pip install torch`` takes the CUDA build of several GB. Where no NVIDIA driver could use it,
     the CPU build comes from pip's own configuration, else from PyTorch's index of CPU builds, else it is CUDA's.
     """
     version, vision = locked_version("torch", settings.root), locked_version("torchvision", settings.root)

@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fastai_local import contract
 from fastai_local.errors import LocalError, UsageError
 from fastai_local.native import ensure_environment
+from fastai_local.ports import HIGHEST_PORT
 from fastai_local.process import capture, error_in, say
 from fastai_local.settings import Settings
 
 STOP_SECONDS = 30
 LOG_LINES = 30
-HIGHEST_PORT = 32766  # multi-model-server refuses those above
+
 PREFIX = "serve-"
 Waiter = Callable[[int, Callable[[], "str | None"]], "str | None"]
 
@@ -28,7 +30,7 @@ def folder_of(build: Path, port: int) -> Path:
 
 
 def command_line(pid: int) -> str:
-    """The command of a process; empty when there is none (or only its exit status is left)."""
+    """Return the command of a process; empty when there is none (or only its exit status is left)."""
     if Path("/proc/self/cmdline").exists():
         try:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
@@ -38,37 +40,37 @@ def command_line(pid: int) -> str:
 
 
 def running_pid(build: Path, port: int) -> int | None:
-    """The process of our endpoint on that port; none for a stale file, whose id another program may have by now."""
+    """Return the process of our endpoint on that port; none for a stale file, whose id may be another's by now."""
     try:
         pid = int((folder_of(build, port) / "pid").read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
     words = command_line(pid).split()
-    return pid if "fastai_sagemaker" in words and "serve" in words else None
+    return pid if contract.ENTRY_POINT_MODULE in words and contract.SERVE in words else None
 
 
 def lay_out(build: Path, model: Path, port: int) -> Path:
-    """The folder that stands for /opt/ml."""
+    """Return the folder that stands for /opt/ml."""
     folder = folder_of(build, port)
     if folder.exists():
         shutil.rmtree(folder)  # rmtree removes the link to the model, never what it points to
     folder.mkdir(parents=True)
-    (folder / "model").symlink_to(model, target_is_directory=True)
+    (folder / contract.MODEL).symlink_to(model, target_is_directory=True)
     return folder
 
 
 def start(settings: Settings, model: Path, port: int, wait_until_ready: Waiter) -> None:
-    """Starts an endpoint in the background and waits for it. Raises LocalError."""
+    """Start an endpoint in the background and wait for it. Raise ``LocalError``."""
     if port > HIGHEST_PORT:
         raise UsageError(f"PORT={port}: multi-model-server takes ports up to {HIGHEST_PORT}; pass a lower one")
     python = ensure_environment(settings)
     folder = lay_out(settings.build, model, port)
-    env = {**os.environ, "SAGEMAKER_BASE_DIR": str(folder), "SAGEMAKER_BIND_TO_PORT": str(port)}
+    env = {**os.environ, contract.BASE_DIR_VARIABLE: str(folder), contract.PORT_VARIABLE: str(port)}
     env["PYTHONUNBUFFERED"] = "1"
     log = folder / "log.txt"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(python), "-m", "fastai_sagemaker", "serve"],
+            [str(python), "-m", contract.ENTRY_POINT_MODULE, contract.SERVE],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -106,10 +108,10 @@ def _group_is_alive(group: int) -> bool:
 
 
 def stop(build: Path, port: int, seconds: float = STOP_SECONDS) -> bool:
-    """Stops our endpoint on that port; returns whether there was one.
+    """Stop our endpoint on that port; return whether there was one.
 
     SIGTERM goes to the first process alone, which lets requests in flight finish; what is left of its group after
-    `seconds` gets SIGKILL.
+    ``seconds`` gets SIGKILL.
     """
     folder = folder_of(build, port)
     pid = running_pid(build, port)
@@ -130,7 +132,7 @@ def stop(build: Path, port: int, seconds: float = STOP_SECONDS) -> bool:
 
 
 def stop_all(build: Path) -> list[str]:
-    """Stops the endpoints of this checkout that run as processes; returns what was stopped."""
+    """Stop the endpoints of this checkout that run as processes; return what was stopped."""
     stopped = []
     for file in sorted(build.glob(f"{PREFIX}*/pid")):
         port = file.parent.name.removeprefix(PREFIX)

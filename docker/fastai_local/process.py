@@ -29,7 +29,7 @@ class Result:
 
 
 def say(message: str) -> None:
-    """Prints a line at once: programs that we run write to the same place, and the order should be the real one."""
+    """Print a line at once: programs that we run write to the same place, and the order should be the real one."""
     print(message, flush=True)
 
 
@@ -48,7 +48,7 @@ def capture(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Result:
-    """Runs a command and returns its output; a missing program or a time-out (seconds) is a result, not an error."""
+    """Run a command and return its output; a missing program or a time-out (seconds) is a result, not an error."""
     try:
         done = subprocess.run(
             [str(part) for part in command],
@@ -75,7 +75,7 @@ def stream(
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> int:
-    """Runs a command whose output goes to ours; returns its exit code (124: out of time, in seconds)."""
+    """Run a command whose output goes to ours; return its exit code (124: out of time, in seconds)."""
     sys.stdout.flush()
     try:
         return subprocess.run(
@@ -95,7 +95,7 @@ def stream(
 def tee(
     command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, errors_too: bool = False
 ) -> tuple[int, str]:
-    """Runs a command, showing its output as it comes; returns its exit code and its last line that holds something
+    """Run a command, showing its output as it comes; return its exit code and its last line that holds something
     (of standard output, or with ``errors_too`` of both)."""
     last = ""
     try:
@@ -119,12 +119,12 @@ def tee(
 
 
 def error_in(log: str) -> str | None:
-    """The sentence of the last `error: …` line of a log: how our programs end when they know why."""
+    """Return the sentence of the last ``error: …`` line of a log: how our programs end when they know why."""
     lines = [line for line in log.splitlines() if line.startswith("error: ")]
     return lines[-1].removeprefix("error: ") if lines else None
 
 
 def last_line(text: str) -> str:
-    """The last line that holds something, which is where most programs say what went wrong."""
+    """Return the last line that holds something, which is where most programs say what went wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""

@@ -21,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
 
 def parse_hyperparameters(text: str) -> dict[str, str]:
-    """Splits `epochs=2 arch="resnet 34"` as a shell would; raises UsageError for an item that is not name=value."""
+    """Split ``epochs=2 arch="resnet 34"`` as a shell would; raise ``UsageError`` for an item that is not name=value."""
     try:
         items = shlex.split(text)
     except ValueError as error:
@@ -64,7 +64,7 @@ class Settings:
     data: Path | None = None
     out: Path | None = None
     model: Path | None = None
-    image: Path | None = None
+    picture: Path | None = None
     validation: Path | None = None
     weights: Path | None = None
     network: str | None = None
@@ -80,7 +80,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str], cwd: Path, root: Path = ROOT) -> Settings:
-        """Reads and checks every variable; an empty one counts as not given. Raises UsageError."""
+        """Read and check every variable; an empty one counts as not given. Raise ``UsageError``."""
 
         def text(name: str) -> str:
             return env.get(name, "").strip()
@@ -92,6 +92,9 @@ class Settings:
             args = tuple(shlex.split(text("ARGS")))
         except ValueError as error:
             raise UsageError(f"ARGS can't be read ({error}): close the quotes") from None
+        picture, image = path("PICTURE"), path("IMAGE")
+        if picture and image and picture != image:
+            raise UsageError(f"PICTURE={picture} and IMAGE={image} are two pictures: give one, PICTURE=")
         return cls(
             root=root,
             device=_choice("DEVICE", text("DEVICE") or "cpu", DEVICES),
@@ -100,7 +103,7 @@ class Settings:
             data=path("DATA"),
             out=path("OUT"),
             model=path("MODEL"),
-            image=path("IMAGE"),
+            picture=picture or image,
             validation=path("VALIDATION"),
             weights=path("WEIGHTS"),
             network=text("NETWORK") or None,
@@ -117,7 +120,7 @@ class Settings:
 
     @property
     def build(self) -> Path:
-        """The folder of everything that these commands make; `make clean` removes it."""
+        """Return the folder of everything that these commands make; ``make clean`` removes it."""
         return self.root / "build"
 
     @property
@@ -130,7 +133,7 @@ class Settings:
 
 
 def project_version(root: Path = ROOT) -> str:
-    """The version in pyproject.toml (tomllib is newer than the oldest Python that this tool runs on)."""
+    """Return the version in pyproject.toml (tomllib is newer than the oldest Python that this tool runs on)."""
     text = (root / "pyproject.toml").read_text(encoding="utf-8")
     project = text.partition("[project]")[2].partition("\n[")[0]
     found = re.search(r'^version\s*=\s*"([^"]+)"', project, re.MULTILINE)
@@ -140,7 +143,7 @@ def project_version(root: Path = ROOT) -> str:
 
 
 def locked_version(package: str, root: Path = ROOT) -> str | None:
-    """The release of a package in the lock file of the CPU training image, without a local part such as +cpu."""
+    """Return the release of a package in the lock file of the CPU training image, without a local part such as +cpu."""
     lock = root / "docker" / "requirements" / "training-cpu.txt"
     if not lock.is_file():
         return None

@@ -1,1 +1,1 @@
-"""The way to Amazon ECR: `build_and_push.sh` and `make push`."""
+"""The way to Amazon ECR: ``build_and_push.sh`` and ``make push``."""

@@ -30,7 +30,7 @@ _INVALID = ("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoe
 
 @contextlib.contextmanager
 def explained(doing: str) -> Iterator[None]:
-    """Turns AWS's errors into a LocalError that says what to do."""
+    """Turn AWS's errors into a ``LocalError`` that says what to do."""
     try:
         yield
     except (failures.NoCredentialsError, failures.PartialCredentialsError, failures.CredentialRetrievalError) as error:
@@ -59,9 +59,9 @@ def explained(doing: str) -> Iterator[None]:
 
 
 def domain_suffix(region: str) -> str:
-    """The end of host names in a region's partition: China's differs, and so do the isolated ones.
+    """Return the end of host names in a region's partition: China's differs, and so do the isolated ones.
 
-    Raises UsageError for what is no region's name.
+    Raise ``UsageError`` for what is no region's name.
     """
     session = botocore.session.get_session()
     try:
@@ -89,12 +89,12 @@ class Aws:
         return self.session.client("ecr", region_name=self.region, config=_CONFIG)
 
     def authorization(self) -> str:
-        """User and password of the registry, as `Authorization: Basic` takes them; they last for 12 hours."""
+        """Return user and password of the registry, as ``Authorization: Basic`` takes them; they last for 12 hours."""
         with explained("ecr:GetAuthorizationToken"):
             return str(self._ecr().get_authorization_token()["authorizationData"][0]["authorizationToken"])
 
     def repository(self, name: str) -> dict[str, Any] | None:
-        """What ECR says of a repository; None when there is none."""
+        """Return what ECR says of a repository; None when there is none."""
         with explained("ecr:DescribeRepositories"):
             ecr = self._ecr()
             try:
@@ -104,7 +104,7 @@ class Aws:
         return dict(found[0])
 
     def create_repository(self, name: str) -> dict[str, Any]:
-        """Creates a repository, scanned on push; its tags are immutable but for the moving ones."""
+        """Create a repository, scanned on push; its tags are immutable but for the moving ones."""
         with explained(f"ecr:CreateRepository {name}"):
             ecr = self._ecr()
             try:
@@ -123,7 +123,7 @@ class Aws:
 
 
 def may_move(repository: dict[str, Any], tag: str) -> bool:
-    """Whether ECR lets a tag of this repository go to another image."""
+    """Return whether ECR lets a tag of this repository go to another image."""
     mutability = str(repository.get("imageTagMutability", "MUTABLE"))
     filters = [item["filter"] for item in repository.get("imageTagMutabilityExclusionFilters") or []]
     excluded = mutability.endswith("_WITH_EXCLUSION") and any(fnmatch.fnmatchcase(tag, item) for item in filters)
@@ -131,7 +131,7 @@ def may_move(repository: dict[str, Any], tag: str) -> bool:
 
 
 def connect(region: str | None, account: str | None) -> Aws:
-    """The account of the credentials (or the one that is named) in a region. Raises LocalError, UsageError."""
+    """Return the account of the credentials (or the one named) in a region. Raise ``LocalError``, ``UsageError``."""
     with explained("reading AWS's configuration"):
         # Only newer releases of boto3 read AWS_REGION themselves, which all others of AWS's tools do.
         session = boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
@@ -146,7 +146,7 @@ def connect(region: str | None, account: str | None) -> Aws:
 
 
 def ensure_repositories(aws: Aws, names: Sequence[str], dry_run: bool) -> dict[str, dict[str, Any]]:
-    """What ECR says of each repository; those that are absent are created, if it is not a dry run."""
+    """Return what ECR says of each repository; those that are absent are created, if it is not a dry run."""
     found: dict[str, dict[str, Any]] = {}
     for name in names:
         repository = aws.repository(name)

@@ -27,7 +27,7 @@ def has_boto3() -> bool:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs build_and_push.sh; returns the exit code."""
+    """Run build_and_push.sh; return the exit code."""
     interrupted = "interrupted; what was pushed stays, and the same command goes on from there"
     return exit_code_of(lambda: _run(arguments), interrupted)
 

@@ -1,4 +1,4 @@
-"""The engine's part: building for a platform, and pushing without leaving the password anywhere."""
+"""The engine's part of a push: building for a platform, and pushing without leaving the password anywhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def engine_arch(engine: Engine) -> str:
 
 
 def require_platforms(engine: Engine, platforms: tuple[str, ...]) -> None:
-    """Raises LocalError when the builder can't build for one of them."""
+    """Raise ``LocalError`` when the builder can't build for one of them."""
     foreign = [name for name in platforms if name != f"linux/{engine_arch(engine)}"]
     if not foreign:
         return
@@ -37,7 +37,7 @@ def require_platforms(engine: Engine, platforms: tuple[str, ...]) -> None:
     if missing:
         names = ",".join(name.partition("/")[2] for name in missing)
         raise LocalError(
-            f"the builder here builds for {', '.join(sorted(known)) or 'nobody knows what'}, not for "
+            f"the builder here builds for {', '.join(sorted(known)) or 'unknown platforms'}, not for "
             f"{', '.join(missing)}: that takes emulation (install the packages qemu-user-static and binfmt-support, or "
             f"`docker run --privileged --rm tonistiigi/binfmt --install {names}`), or a builder on such a machine "
             "(docker buildx create)"
@@ -46,7 +46,7 @@ def require_platforms(engine: Engine, platforms: tuple[str, ...]) -> None:
 
 @contextlib.contextmanager
 def login(registry: str, authorization: str, env: Mapping[str, str] | None = None) -> Iterator[dict[str, str]]:
-    """The environment of a docker command that is logged in to one registry.
+    """Return the environment of a docker command that is logged in to one registry.
 
     The login lies in a folder of its own, which only this user can read and which goes away at the end: neither a
     command line nor ~/.docker/config.json ever holds it. All else of the user's docker configuration is linked in.
@@ -70,14 +70,14 @@ def login(registry: str, authorization: str, env: Mapping[str, str] | None = Non
 
 
 def push_image(engine: Engine, name: str, env: Mapping[str, str]) -> None:
-    """Raises LocalError with the registry's reason."""
+    """Push an image. Raise ``LocalError`` with the registry's reason."""
     code, last = tee(engine.command("push", name), env=env, errors_too=True)
     if code != 0:
         raise LocalError(f"the push of {name} failed: {last or f'docker push ended with {code}'}")
 
 
 def pushes_oci(engine: Engine, name: str) -> bool:
-    """Whether the engine keeps this image in OCI's format (containerd's image store does) and would push it so."""
+    """Return whether the engine keeps this image in OCI's format, as containerd's store does, and pushes it so."""
     inspected = engine.capture("image", "inspect", "--format", "{{json .}}", name)
     try:
         described = json.loads(inspected.out).get("Descriptor") or {}

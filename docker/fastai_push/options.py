@@ -54,7 +54,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str], env: Mapping[str, str]) -> Options:
-    """Reads the arguments, and what the environment says in their stead. Raises UsageError."""
+    """Read the arguments, and what the environment says in their stead. Raise ``UsageError``."""
     parser = _Parser(
         prog="build_and_push.sh",
         description=DESCRIPTION,

@@ -32,7 +32,7 @@ class Image:
 
 
 def wanted_images(options: Options, source: Source, engine: Engine) -> list[Image]:
-    """Every image that is asked for. Raises LocalError when the builder can't build for one of the platforms."""
+    """Return every image that is asked for. Raise ``LocalError`` when the builder lacks one of the platforms."""
     platforms = options.platforms or (f"linux/{engine_arch(engine)}",)
     require_platforms(engine, platforms)
     return [
@@ -43,7 +43,7 @@ def wanted_images(options: Options, source: Source, engine: Engine) -> list[Imag
 
 
 def push(settings: Settings, options: Options) -> int:
-    """Does all of it; what can go wrong for lack of something is found before anything is built. Raises LocalError."""
+    """Do all of it; what can go wrong for lack of something is found before anything is built. Raise ``LocalError``."""
     source = identify(settings, options)
     engine = find_engine()
     require_builder(engine)
@@ -69,7 +69,7 @@ def push(settings: Settings, options: Options) -> int:
 
 
 def lacking(registry: Registry, images: Sequence[Image], source: Source) -> list[Image]:
-    """The images that the registry doesn't have. Raises LocalError when a version is there and is another commit's."""
+    """Return the images that the registry lacks. Raise ``LocalError`` when a version there is another commit's."""
     missing = []
     for image in images:
         there = registry.manifest(image.repository, image.tags.upload) if source.commit else None
@@ -121,7 +121,7 @@ def _push_one(engine: Engine, registry: Registry, image: Image, name: str, env: 
 def set_tags(
     registry: Registry, images: Sequence[Image], repositories: dict[str, dict[str, Any]], dry_run: bool
 ) -> bool:
-    """Sets every tag that isn't there yet, the moving ones last; whether there was any. Raises LocalError."""
+    """Set every tag that isn't there yet, the moving ones last; return whether there was any. Raise ``LocalError``."""
     manifests = {image: registry.manifest(image.repository, image.tags.upload) for image in images}
     changed = False
     for moving in (False, True):

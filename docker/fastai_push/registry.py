@@ -46,8 +46,8 @@ class Manifest:
         return "sha256:" + hashlib.sha256(self.body).hexdigest()
 
     def as_docker(self) -> Manifest:
-        """The same image in Docker's format, which SageMaker asks for; engines with containerd's image store push
-        OCI's. Raises LocalError for a manifest of several images."""
+        """Return the same image in Docker's format, which SageMaker asks for; engines with containerd's store push
+        OCI's. Raise ``LocalError`` for a manifest of several images."""
         if self.media_type == DOCKER_MANIFEST:
             return self
         content = json.loads(self.body)
@@ -64,7 +64,7 @@ class Manifest:
 
 
 class Registry:
-    """A registry, as the user AWS. Every method raises LocalError when it can't be reached or refuses."""
+    """A registry, as the user AWS. Every method raises ``LocalError`` when it can't be reached or refuses."""
 
     def __init__(self, address: str, authorization: str) -> None:
         """``authorization`` is user:password in base64, as ECR's API gives it."""
@@ -80,7 +80,7 @@ class Registry:
         self._open = urllib.request.build_opener(*handlers).open
 
     def manifest(self, repository: str, tag: str) -> Manifest | None:
-        """What a tag is; None when the repository has no such tag."""
+        """Return what a tag is; None when the repository has no such tag."""
         accept = {"Accept": ", ".join(_ACCEPTED)}
         status, headers, body = self._call("GET", f"/v2/{repository}/manifests/{tag}", headers=accept)
         if status == 404:
@@ -89,14 +89,14 @@ class Registry:
         return Manifest(headers.get("Content-Type", "").partition(";")[0].strip(), body)
 
     def tag(self, repository: str, tag: str, manifest: Manifest) -> None:
-        """Sets a tag to an image that the repository holds."""
+        """Set a tag to an image that the repository holds."""
         headers = {"Content-Type": manifest.media_type}
         path = f"/v2/{repository}/manifests/{tag}"
         status, _, body = self._call("PUT", path, headers=headers, data=manifest.body)
         self._expect(status, body, (200, 201), f"tagging {repository}:{tag}", "ecr:PutImage")
 
     def check_upload(self, repository: str) -> None:
-        """Starts an upload and gives it up, so that a missing right shows before anything is built."""
+        """Start an upload and give it up, so that a missing right shows before anything is built."""
         status, headers, body = self._call("POST", f"/v2/{repository}/blobs/uploads/", data=b"")
         self._expect(status, body, (202,), f"an upload to {repository}", "ecr:InitiateLayerUpload")
         location = headers.get("Location", "")
@@ -133,7 +133,7 @@ class Registry:
 
 
 def _message(body: bytes) -> str:
-    """The reason in the API's error format, or the beginning of whatever it is."""
+    """Return the reason in the API's error format, or the beginning of whatever it is."""
     try:
         first = json.loads(body)["errors"][0]
         return str(first.get("message") or first.get("code"))

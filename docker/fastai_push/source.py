@@ -24,7 +24,7 @@ class Tags:
 
     @property
     def best(self) -> str:
-        """The one to paste: the release's, if there is one."""
+        """Return the one to paste: the release's, if there is one."""
         return self.fixed[0] if self.fixed else self.upload
 
 
@@ -48,7 +48,7 @@ class Source:
 
 
 def identify(settings: Settings, options: Options) -> Source:
-    """The working tree's commit. Raises LocalError when it has changes and nobody said that this is meant."""
+    """Return the working tree's commit. Raise ``LocalError`` when it has changes and nobody said that this is meant."""
     commit, _ = revision(settings.root)
     clean = commit != "unknown" and not commit.endswith("-dirty")
     if not clean and not options.allow_dirty:
@@ -58,7 +58,7 @@ def identify(settings: Settings, options: Options) -> Source:
 
 
 def _beside_the_commit(settings: Settings) -> str:
-    """A short hash of what gets into the images without being in the commit; "" when there is nothing.
+    """Return a short hash of what gets into the images without being in the commit; "" when there is nothing.
 
     Without it, a push would take the images of the plain commit for those with a user's own weights.
     """

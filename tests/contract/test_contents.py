@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from fastai_image_contents.licences import components, licence_table
-from fastai_local.contents import identity, inventory, write_sbom
+from fastai_local.commands.image_contents import identity, inventory, write_sbom
 from fastai_local.settings import Settings, locked_version
 from tests.contract.conftest import SERVING_IMAGE, TRAINING_IMAGE
 from tests.contract.test_images import run

@@ -20,7 +20,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from fastai_local.local_mode import COMPOSE_FOLDER
+from fastai_local.commands.local_mode import COMPOSE_FOLDER
 from fastai_local.native import ensure_side_environment
 from fastai_local.settings import Settings
 from tests.aws import FakeAws

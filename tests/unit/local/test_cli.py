@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from fastai_local.cli import HELP, VERBS
+from fastai_local.cli import load_commands
+from fastai_local.commands import MODULES
+from fastai_local.registry import COMMANDS
+from fastai_local.variables import VARIABLES
 from tests.waiting import PATIENCE
 
+load_commands()
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -24,21 +28,23 @@ def run(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.Compl
 
 
 @pytest.mark.parametrize(
-    ("verb", "variables", "message"),
+    ("command", "variables", "message"),
     [
         ("train", {"DATA": "/nowhere"}, "DATA=/nowhere"),
         ("train", {}, "DATA is missing"),
         ("train", {"DATA": ".", "HP": "epochs"}, "name=value"),
         ("serve", {}, "MODEL is missing"),
+        ("predict", {"PICTURE": "/nowhere.jpg"}, "no such file"),
         ("predict", {"IMAGE": "/nowhere.jpg"}, "no such file"),
         ("build", {"DEVICE": "gpux"}, "cpu or gpu"),
         ("demo", {"RUNTIME": "dokcer"}, "docker or native"),
         ("serve", {"PORT": "abc"}, "1 to 65535"),
         ("nonsense", {}, "name one of"),
+        ("trian", {}, "did you mean train?"),
     ],
 )
-def test_a_mistake_is_one_line_and_code_2(verb: str, variables: dict[str, str], message: str) -> None:
-    done = run(verb, **variables)
+def test_a_mistake_is_one_line_and_code_2(command: str, variables: dict[str, str], message: str) -> None:
+    done = run(command, **variables)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
@@ -93,12 +99,21 @@ def test_signals_end_a_command_cleanly(tmp_path: Path, number: signal.Signals, c
     assert "Traceback" not in stderr
 
 
-def test_every_verb_is_a_target_with_a_sentence() -> None:
+def makefile_list(start: str) -> list[str]:
+    """The words of a line of the Makefile after its start."""
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")  # lines that go on
-    (line,) = [line for line in makefile.splitlines() if line.startswith("VERBS :=")]
-    assert set(line.split()[2:]) == set(VERBS)
-    for verb in VERBS:
-        assert f"  make {verb}" in HELP
+    (line,) = [line for line in makefile.splitlines() if line.startswith(start)]
+    return line.removeprefix(start).split()
+
+
+def test_every_command_is_a_target_and_every_variable_exported() -> None:
+    assert sorted(makefile_list("COMMANDS :=")) == sorted(COMMANDS)
+    assert makefile_list("export ") == list(VARIABLES)
+
+
+def test_every_module_of_commands_is_loaded() -> None:
+    found = {path.stem for path in (ROOT / "docker" / "fastai_local" / "commands").glob("*.py")}
+    assert found - {"__init__"} == set(MODULES)
 
 
 def outside_make() -> dict[str, str]:
@@ -120,4 +135,20 @@ def test_help_is_the_default_target() -> None:
     command = ["make", f"PYTHON={sys.executable}"]
     done = subprocess.run(command, cwd=ROOT, env=outside_make(), capture_output=True, text=True, check=False)
     assert done.returncode == 0
-    assert done.stdout == HELP
+    assert done.stdout == run("help").stdout
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_a_mistyped_target_names_the_one_that_was_meant() -> None:
+    command = ["make", f"PYTHON={sys.executable}", "local_mode"]
+    done = subprocess.run(command, cwd=ROOT, env=outside_make(), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "there is no command 'local_mode'; did you mean local-mode?" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_a_folder_of_a_targets_name_is_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / "build").mkdir()
+    command = ["make", "-f", str(ROOT / "Makefile"), "--dry-run", "build"]
+    done = subprocess.run(command, cwd=tmp_path, env=outside_make(), capture_output=True, text=True, check=False)
+    assert "-m fastai_local build" in done.stdout

@@ -1,36 +1,13 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from fastai_local import engine as subject
-from fastai_local import runtime
 from fastai_local.errors import EngineUnavailableError, LocalError
 from fastai_local.process import NOT_FOUND, TIMED_OUT, Result
-from fastai_local.settings import Settings
-
-
-def fake_client(
-    folder: Path, *, client: str, server: str | None, buildx: bool = False, security: list[str] | None = None
-) -> Path:
-    """A `docker` that answers `version`, `info` and `buildx version` as a real one does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    version = {"Client": {"Version": client}, "Server": {"Version": server, "Arch": "amd64"} if server else None}
-    info = {"SecurityOptions": security or [], "DockerRootDir": "/data", "Runtimes": {"runc": {}}}
-    end = "exit 0" if server else "echo 'Cannot connect to the Docker daemon at unix:///x.' >&2; exit 1"
-    script = f"""#!/bin/sh
-case "$1" in
-version) echo '{json.dumps(version)}'; {end};;
-info) echo '{json.dumps(info)}';;
-buildx) exit {0 if buildx else 1};;
-esac
-"""
-    path = folder / "docker"
-    path.write_text(script)
-    path.chmod(0o755)
-    return path
+from tests.unit.local.fake_engine import fake_client
 
 
 def path_of(*folders: Path) -> dict[str, str]:
@@ -94,20 +71,3 @@ def test_files_belong_to_the_caller() -> None:
     assert rootful.user_args(1000, 100) == ["--user", "1000:100", "--env", "HOME=/tmp"]
     assert rootful.user_args(0, 0) == []
     assert subject.Engine("docker", "1", "1", "amd64", None, rootless=True).user_args(1000, 100) == []
-
-
-def test_unset_runtime_is_native_without_an_engine(monkeypatch, capsys, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert runtime.choose_runtime(Settings()) is None
-    assert "runtime: native (no `docker` command" in capsys.readouterr().out
-    with pytest.raises(EngineUnavailableError, match="RUNTIME=docker, but no `docker`"):
-        runtime.choose_runtime(Settings(runtime="docker"))
-
-
-def test_unset_runtime_is_docker_with_one(monkeypatch, capsys, tmp_path: Path) -> None:
-    fake_client(tmp_path, client="20.10.24", server="20.10.24")
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.delenv("DOCKER", raising=False)
-    assert runtime.choose_runtime(Settings()) is not None
-    assert "runtime: docker (engine 20.10.24 answers)" in capsys.readouterr().out
-    assert runtime.choose_runtime(Settings(runtime="native")) is None

@@ -6,34 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fastai_local import base, doctor, images
-from fastai_local.engine import Engine
+from fastai_local import images
 from fastai_local.errors import LocalError
 from fastai_local.process import Result
 from fastai_local.settings import Settings
-
-
-class FakeEngine(Engine):
-    """An engine that has some images, can pull others, and notes what it is asked."""
-
-    def with_images(self, present: set[str], pullable: set[str] = frozenset()) -> FakeEngine:
-        object.__setattr__(self, "present", present)
-        object.__setattr__(self, "pullable", pullable)
-        object.__setattr__(self, "asked", [])
-        return self
-
-    def capture(self, *args: str | Path, timeout: float = 60) -> Result:
-        words = [str(arg) for arg in args]
-        self.asked.append(words)
-        if words[:2] == ["image", "inspect"]:
-            return Result(0 if words[-1] in self.present else 1)
-        if words[0] == "pull" or words[:2] == ["manifest", "inspect"]:
-            return Result(0) if words[-1] in self.pullable else Result(1, "", "no such host")
-        return Result(0)
-
-
-def engine(builder: str | None = "buildx", present=frozenset(), pullable=frozenset()) -> FakeEngine:
-    return FakeEngine("docker", "28.0", "28.0", "amd64", builder).with_images(set(present), set(pullable))
+from tests.unit.local.fake_engine import engine
 
 
 @pytest.fixture
@@ -109,65 +86,3 @@ def test_the_cpu_torch_is_not_asked_for_where_it_is_of_no_use(wheel_repository: 
     images.fetch_cpu_torch(Settings(root=wheel_repository, base_image="ubuntu:24.04"), engine())
     (wheel_repository / "docker" / "wheelhouse" / "torch-2.13.0+cpu-cp311.whl").touch()
     images.fetch_cpu_torch(Settings(root=wheel_repository), engine())
-
-
-def test_a_base_that_is_there_is_not_pulled() -> None:
-    have = engine(present={"debian:bookworm-slim"})
-    base.ensure_base(Settings(), have)
-    assert all(words[0] != "pull" for words in have.asked)
-
-
-def test_a_base_is_pulled_when_a_registry_answers(monkeypatch) -> None:
-    monkeypatch.setattr(base, "make_base", lambda _: pytest.fail("made although it could be pulled"))
-    base.ensure_base(Settings(), engine(pullable={"debian:bookworm-slim"}))
-
-
-def test_the_cpu_base_is_made_when_it_cannot_be_pulled(monkeypatch) -> None:
-    made = []
-    monkeypatch.setattr(base, "make_base", made.append)
-    base.ensure_base(Settings(), engine())
-    assert len(made) == 1
-
-
-def test_a_gpu_base_that_cannot_be_pulled_names_the_plain_one(monkeypatch) -> None:
-    monkeypatch.setattr(base, "make_base", lambda _: pytest.fail("silently another base"))
-    with pytest.raises(LocalError, match="BASE_IMAGE=debian:bookworm-slim"):
-        base.ensure_base(Settings(device="gpu"), engine())
-    with pytest.raises(LocalError, match="mine:1 can't be pulled"):
-        base.ensure_base(Settings(base_image="mine:1"), engine())
-
-
-def test_making_a_base_without_root_says_so(monkeypatch) -> None:
-    monkeypatch.setattr(base.shutil, "which", lambda _: "/usr/sbin/debootstrap")
-    monkeypatch.setattr(base.Path, "is_file", lambda _: True)
-    monkeypatch.setattr(base.os, "geteuid", lambda: 1000)
-    with pytest.raises(LocalError, match="sudo make base"):
-        base.make_base(engine())
-    monkeypatch.setattr(base.shutil, "which", lambda _: None)
-    with pytest.raises(LocalError, match="apt-get install debootstrap"):
-        base.make_base(engine())
-
-
-def test_trimming_keeps_licences(tmp_path: Path) -> None:
-    share = tmp_path / "usr" / "share"
-    for name in ("doc/apt/copyright", "doc/apt/changelog.gz", "doc/empty/NEWS", "man/man1/ls.1.gz", "locale/de/x.mo"):
-        (share / name).parent.mkdir(parents=True, exist_ok=True)
-        (share / name).touch()
-    (share / "locale" / "locale.alias").touch()
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "var/lib/apt/lists/partial").mkdir(parents=True)
-    base._trim(tmp_path)
-    left = {str(path.relative_to(share)) for path in share.rglob("*") if path.is_file()}
-    assert left == {"doc/apt/copyright", "locale/locale.alias"}
-    assert not (share / "doc" / "empty").exists()
-    assert not any((tmp_path / "var/lib/apt/lists").iterdir())
-
-
-def test_the_doctor_on_the_base_image(monkeypatch) -> None:
-    assert doctor.base_check(Settings(), engine(present={"debian:bookworm-slim"})).state == doctor.OK
-    assert doctor.base_check(Settings(), engine(pullable={"debian:bookworm-slim"})).state == doctor.OK
-    monkeypatch.setattr(doctor, "missing_for_base", lambda: None)
-    assert doctor.base_check(Settings(), engine()).state == doctor.OK
-    monkeypatch.setattr(doctor, "missing_for_base", lambda: "debootstrap is not installed")
-    assert doctor.base_check(Settings(), engine()).state == doctor.MISSING
-    assert "BASE_IMAGE=" in doctor.base_check(Settings(device="gpu"), engine()).get

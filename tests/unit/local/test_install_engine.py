@@ -55,7 +55,7 @@ def test_without_root_nothing_is_tried(monkeypatch) -> None:
     monkeypatch.setattr(subject.os, "geteuid", lambda: 1000)
     monkeypatch.setattr(subject, "install_packages", lambda: pytest.fail("installed without root"))
     with pytest.raises(LocalError, match="sudo make engine"):
-        subject.engine_command(subject.Settings())
+        subject.ensure_engine()
 
 
 def test_a_dead_dockerd_ends_the_wait_with_its_log(monkeypatch, tmp_path, capsys) -> None:

@@ -52,10 +52,10 @@ def test_the_gpu_base_is_nvidias_unless_named() -> None:
 
 
 def test_relative_paths_are_those_of_the_callers_folder() -> None:
-    settings = read(DATA="my pictures/it's", OUT="/abs", IMAGE="~/a.jpg")
+    settings = read(DATA="my pictures/it's", OUT="/abs", PICTURE="~/a.jpg")
     assert settings.data == Path("/somewhere/my pictures/it's")
     assert settings.out == Path("/abs")
-    assert settings.image == (Path.home() / "a.jpg").resolve()
+    assert settings.picture == (Path.home() / "a.jpg").resolve()
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,10 @@ def test_the_locked_release_of_torch(tmp_path: Path, line: str) -> None:
     assert locked_version("torchvision", tmp_path) == "0.28.0"
     assert locked_version("timm", tmp_path) is None
     assert locked_version("torch", tmp_path / "nowhere") is None
+
+
+def test_image_is_another_name_of_picture() -> None:
+    assert read(IMAGE="/a.jpg").picture == Path("/a.jpg")
+    assert read(IMAGE="b/../a.jpg", PICTURE="a.jpg").picture == Path("/somewhere/a.jpg")
+    with pytest.raises(UsageError, match=r"PICTURE=/a\.jpg and IMAGE=/b\.jpg are two pictures: give one, PICTURE="):
+        read(PICTURE="/a.jpg", IMAGE="/b.jpg")

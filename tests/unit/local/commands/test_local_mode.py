@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from fastai_local import local_mode as subject
+from fastai_local.commands import local_mode as subject
+from fastai_local.docker_runtime import DockerRuntime
 from fastai_local.errors import LocalError, UsageError
 from fastai_local.process import Result
 from fastai_local.settings import Settings
 
 ENGINE = subject.Engine("docker", "28", "28", "amd64", "buildx")
+RUNTIME = DockerRuntime(Settings(), ENGINE)
 
 
 @pytest.fixture
@@ -56,13 +58,13 @@ def test_too_new_a_compose_says_what_else_to_do(compose) -> None:
 
 def test_data_is_the_users_then_the_pets_then_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pets" / "images").mkdir(parents=True)
-    monkeypatch.setattr(subject, "sample_data", lambda _, __, folder: (folder / "digits", {"epochs": "9"}))
+    monkeypatch.setattr(subject, "sample_data", lambda _, folder: (folder / "digits", {"epochs": "9"}))
     pets = {"PETS_DIR": str(tmp_path / "pets")}
-    assert subject.data_of(Settings(data=tmp_path), ENGINE, tmp_path, pets)[0] == tmp_path
-    assert subject.data_of(Settings(), ENGINE, tmp_path, pets)[0] == tmp_path / "pets" / "images"
-    assert subject.data_of(Settings(), ENGINE, tmp_path, {}) == (tmp_path / "data" / "digits", {"epochs": "9"})
+    assert subject.data_of(Settings(data=tmp_path), RUNTIME, tmp_path, pets)[0] == tmp_path
+    assert subject.data_of(Settings(), RUNTIME, tmp_path, pets)[0] == tmp_path / "pets" / "images"
+    assert subject.data_of(Settings(), RUNTIME, tmp_path, {}) == (tmp_path / "data" / "digits", {"epochs": "9"})
     with pytest.raises(UsageError, match="PETS_DIR"):
-        subject.data_of(Settings(), ENGINE, tmp_path, {"PETS_DIR": str(tmp_path / "gone")})
+        subject.data_of(Settings(), RUNTIME, tmp_path, {"PETS_DIR": str(tmp_path / "gone")})
 
 
 def test_the_examples_command_line(tmp_path: Path) -> None:
@@ -86,10 +88,10 @@ def test_only_our_containers_are_removed(tmp_path: Path, monkeypatch: pytest.Mon
     listed = f"aaa {tmp_path}/tmp1\nbbb /elsewhere\nccc \nddd {tmp_path}-other/tmp2\n"
     removed = []
 
-    def capture(_, verb: str, *args: str, **__) -> Result:
-        if verb == "ps":
+    def capture(_, word: str, *args: str, **__) -> Result:
+        if word == "ps":
             return Result(0, listed)
-        removed.append((verb, *args))
+        removed.append((word, *args))
         return Result(0)
 
     monkeypatch.setattr(subject.Engine, "capture", capture)

@@ -1,4 +1,4 @@
-"""`make doctor`: what this machine has, what it lacks, and the command that gets it."""
+"""``make doctor``: what this machine has, what it lacks, and the command that gets it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastai_local.base import MADE_HERE, missing_for_base
+from fastai_local.disk_space import free_gb
 from fastai_local.engine import GET_BUILDX, Engine, find_engine
 from fastai_local.errors import EngineUnavailableError
 from fastai_local.native import GET_VENV, has_java, has_nvidia_driver
 from fastai_local.process import say
+from fastai_local.registry import command
 from fastai_local.settings import Settings
 
 OK, MISSING, OPTIONAL = "ok", "MISSING", "optional"
@@ -26,7 +28,7 @@ SHARED_MEMORY = 256  # MB that the data loader's workers need natively
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the table. `get` is the remedy, for what is not ok."""
+    """One line of the table. ``get`` is the remedy, for what is not ok."""
 
     what: str
     state: str
@@ -46,10 +48,7 @@ def table(checks: Iterable[Check]) -> str:
 
 
 def disk_check(what: str, folder: Path, gigabytes: int) -> Check:
-    place = folder
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free / 1e9
+    free, place = free_gb(folder)
     state = OK if free >= gigabytes else MISSING
     return Check(what, state, f"{free:.0f} GB free at {place}, {gigabytes} GB needed", "make room on that disk")
 
@@ -71,7 +70,7 @@ def base_check(settings: Settings, engine: Engine) -> Check:
 
 
 def docker_checks(settings: Settings) -> list[Check]:
-    """What runs through Docker need."""
+    """Check what runs through Docker need."""
     try:
         engine = find_engine()
     except EngineUnavailableError as reason:
@@ -106,7 +105,7 @@ def docker_checks(settings: Settings) -> list[Check]:
 
 
 def native_checks(settings: Settings) -> list[Check]:
-    """What plain processes need."""
+    """Check what plain processes need."""
     has_venv = all(importlib.util.find_spec(name) for name in ("venv", "ensurepip"))
     checks = [Check("venv module", OK if has_venv else MISSING, "" if has_venv else "not installed", GET_VENV)]
     compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
@@ -146,8 +145,9 @@ def is_complete(checks: Iterable[Check]) -> bool:
     return all(check.state != MISSING for check in checks)
 
 
+@command("doctor", "", "what this machine has and lacks for Docker and for plain processes, and how to get it")
 def doctor_command(settings: Settings) -> int:
-    """Prints the tables; 0 when Docker or plain processes can run everything."""
+    """Print the tables; return 0 when Docker or plain processes can run everything."""
     say(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, DEVICE={settings.device}\n")
     ways = {"docker": docker_checks, "native": native_checks}
     results = {}

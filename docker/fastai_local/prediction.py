@@ -1,4 +1,4 @@
-"""`make predict`: one picture to an endpoint on this machine."""
+"""One picture to an endpoint on this machine."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from fastai_local.endpoint import address
 from fastai_local.errors import LocalError, UsageError
-from fastai_local.settings import Settings
+from fastai_local.ports import address
 
-ANSWER_SECONDS = 60  # as on SageMaker
+RESPONSE_SECONDS = 60  # as on SageMaker
 CONTENT_TYPES = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
@@ -28,20 +27,20 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def require_picture(path: Path | None) -> Path:
-    """Raises UsageError unless there is such a file, of a kind that endpoints take."""
+    """Raise ``UsageError`` unless there is such a file, of a kind that endpoints take."""
     if path is None:
-        raise UsageError("IMAGE is missing: name a picture, as in IMAGE=picture.jpg")
+        raise UsageError("PICTURE is missing: name one, as in PICTURE=picture.jpg")
     if path.is_dir():
-        raise UsageError(f"IMAGE={path} is a folder: name one picture")
+        raise UsageError(f"PICTURE={path} is a folder: name one picture")
     if not path.is_file():
-        raise UsageError(f"IMAGE={path}: there is no such file")
+        raise UsageError(f"PICTURE={path}: there is no such file")
     if path.suffix.lower() not in CONTENT_TYPES:
-        raise UsageError(f"IMAGE={path}: its ending names no picture format; known are {' '.join(CONTENT_TYPES)}")
+        raise UsageError(f"PICTURE={path}: its ending names no picture format; known are {' '.join(CONTENT_TYPES)}")
     return path
 
 
 def message_of(body: bytes) -> str:
-    """The sentence in an error's body."""
+    """Return the sentence in an error's body."""
     text = body.decode(errors="replace").strip()
     try:
         return str(json.loads(text)["error"]["message"])
@@ -50,32 +49,26 @@ def message_of(body: bytes) -> str:
 
 
 def predict(path: Path, port: int) -> str:
-    """The endpoint's answer, as JSON on one line. Raises LocalError."""
+    """Return the endpoint's response as JSON on one line. Raise ``LocalError``."""
     try:
         body = path.read_bytes()
     except OSError as error:
-        raise LocalError(f"IMAGE={path} can't be read: {error.strerror}") from None
+        raise LocalError(f"PICTURE={path} can't be read: {error.strerror}") from None
     request = urllib.request.Request(  # noqa: S310 - the scheme is ours
         f"{address(port)}/invocations",
         data=body,
         headers={"Content-Type": CONTENT_TYPES[path.suffix.lower()], "Accept": "application/json"},
     )
     try:
-        with _opener.open(request, timeout=ANSWER_SECONDS) as answer:
-            return json.dumps(json.loads(answer.read()), ensure_ascii=False)
+        with _opener.open(request, timeout=RESPONSE_SECONDS) as response:
+            return json.dumps(json.loads(response.read()), ensure_ascii=False)
     except urllib.error.HTTPError as error:
         raise LocalError(f"the endpoint answered {error.code}: {message_of(error.read())}") from None
     except TimeoutError:
-        raise LocalError(f"no answer on port {port} in {ANSWER_SECONDS} seconds: see the endpoint's log") from None
+        raise LocalError(f"no answer on port {port} in {RESPONSE_SECONDS} seconds: see the endpoint's log") from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, ConnectionRefusedError):
             raise LocalError(f"nothing listens on port {port}: start an endpoint with make serve MODEL=") from None
         raise LocalError(f"the endpoint on port {port} can't be reached: {error.reason}") from None
     except (http.client.HTTPException, OSError, ValueError) as error:
         raise LocalError(f"port {port} gave no proper answer ({error}): is it an endpoint of make serve?") from None
-
-
-def predict_command(settings: Settings) -> int:
-    """`make predict`."""
-    print(predict(require_picture(settings.image), settings.listen_port))
-    return 0

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fastai_local import demo as subject
+from fastai_local.commands import demo as subject
 from fastai_local.errors import LocalError
+from fastai_local.native_runtime import NativeRuntime
 from fastai_local.settings import Settings
 
 
@@ -46,43 +47,12 @@ def test_the_validation_error_is_the_models(out: Path) -> None:
 
 
 @pytest.fixture
-def sample(monkeypatch, tmp_path: Path):
-    """Sets how the program that gets the sample data ends."""
-
-    def set_outcome(code: int, last: str) -> None:
-        monkeypatch.setattr(subject, "tee", lambda _: (code, last))
-
-    monkeypatch.setattr(subject, "ensure_environment", lambda _: Path("python"))
-    return set_outcome
-
-
-def test_the_sample_data_and_its_hyperparameters(sample, tmp_path: Path) -> None:
-    sample(0, json.dumps({"data": str(tmp_path / "digits"), "name": "digits", "hyperparameters": {"epochs": 2}}))
-    assert subject.sample_data(Settings(), None, tmp_path) == (tmp_path / "digits", {"epochs": "2"})
-
-
-def test_the_containers_folder_is_this_machines(sample, tmp_path: Path) -> None:
-    sample(0, '{"data": "/sample/pets/images", "hyperparameters": {}}')
-    engine = subject.Engine("docker", "28", "28", "amd64", "buildx")
-    assert subject.sample_data(Settings(), engine, tmp_path)[0] == tmp_path / "pets" / "images"
-
-
-def test_no_sample_data_says_what_to_pass(sample, tmp_path: Path) -> None:
-    sample(1, "")
-    with pytest.raises(LocalError, match="DATA="):
-        subject.sample_data(Settings(), None, tmp_path)
-    sample(0, "done")
-    with pytest.raises(LocalError, match="'done'"):
-        subject.sample_data(Settings(), None, tmp_path)
-
-
-@pytest.fixture
 def steps(monkeypatch, out: Path) -> list[str]:
     """A demo whose programs are noted instead of run."""
     done: list[str] = []
     (out / "a.jpg").touch()
 
-    def train(settings, engine, place) -> None:
+    def train(settings, runtime, place) -> None:
         done.append(f"train {dict(settings.hyperparameters)}")
         place.mkdir(parents=True)
         for name in ("output", "model"):
@@ -92,13 +62,13 @@ def steps(monkeypatch, out: Path) -> list[str]:
     monkeypatch.setattr(subject, "train", train)
     monkeypatch.setattr(subject, "serve", lambda *_: done.append("serve"))
     monkeypatch.setattr(subject, "predict", lambda *_: done.append("predict") or '{"class": "x"}')
-    monkeypatch.setattr(subject, "stop_endpoint", lambda *_: done.append("stop"))
+    monkeypatch.setattr(NativeRuntime, "stop", lambda *_: done.append("stop"))
     return done
 
 
 def test_the_demo_with_the_users_data(steps: list[str], out: Path) -> None:
     settings = Settings(root=out, data=out, hyperparameters={"epochs": "5"})
-    assert subject.run_demo(settings, None) == '{"class": "x"}'
+    assert subject.run_demo(settings, NativeRuntime(Settings())) == '{"class": "x"}'
     assert steps == ["train {'arch': 'efficientnet_lite0', 'epochs': '5'}", "serve", "predict", "stop"]
 
 
@@ -108,7 +78,7 @@ def test_a_failed_request_still_stops_the_endpoint(steps: list[str], out: Path, 
 
     monkeypatch.setattr(subject, "predict", fail)
     with pytest.raises(LocalError, match="no"):
-        subject.run_demo(Settings(root=out, data=out), None)
+        subject.run_demo(Settings(root=out, data=out), NativeRuntime(Settings()))
     assert steps[-1] == "stop"
 
 
@@ -118,5 +88,5 @@ def test_an_endpoint_that_was_there_before_is_not_stopped(steps: list[str], out:
 
     monkeypatch.setattr(subject, "serve", taken)
     with pytest.raises(LocalError, match="already"):
-        subject.run_demo(Settings(root=out, data=out, port=8080), None)
+        subject.run_demo(Settings(root=out, data=out, port=8080), NativeRuntime(Settings()))
     assert "stop" not in steps

@@ -1,4 +1,4 @@
-"""`make sbom` and `make size`: what the images of a device contain."""
+"""``make sbom`` and ``make size``: what the images of a device contain."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fastai_local.errors import LocalError
 from fastai_local.images import KINDS, require_image
 from fastai_local.native import ensure_side_environment
 from fastai_local.process import last_line, say, stream
+from fastai_local.registry import command
 from fastai_local.settings import Settings
 
 CONTENTS = Path(fastai_image_contents.__file__).parent
@@ -26,12 +27,12 @@ SECONDS = 300
 
 
 def inventory(engine: Engine, image: str) -> dict[str, Any]:
-    """Run the inventory inside the image and return what it finds. Raises LocalError."""
+    """Run the inventory inside the image and return what it finds. Raise ``LocalError``."""
     closed = ("--rm", "--network", "none", "--user", "0:0", "--cap-drop", "ALL")
-    command = ("run", *closed, "--entrypoint", PYTHON, image, "-I", "-c", INVENTORY.read_text(encoding="utf-8"))
-    done = engine.capture(*command, timeout=SECONDS)
+    words = ("run", *closed, "--entrypoint", PYTHON, image, "-I", "-c", INVENTORY.read_text(encoding="utf-8"))
+    done = engine.capture(*words, timeout=SECONDS)
     if not done.ok:
-        raise LocalError(f"{image} can't be looked into: {last_line(done.err)}")
+        raise LocalError(f"{image} can't be inspected: {last_line(done.err)}")
     return dict(json.loads(done.out))
 
 
@@ -52,7 +53,7 @@ def identity(engine: Engine, image: str) -> dict[str, Any]:
 
 
 def write_sbom(settings: Settings, about: Mapping[str, Any], found: Mapping[str, Any], target: Path) -> None:
-    """Write CycloneDX for an image's inventory, validated against the format's schema. Raises LocalError."""
+    """Write CycloneDX for an image's inventory, validated against the format's schema. Raise ``LocalError``."""
     python = ensure_side_environment(settings, "sbom-environment", settings.root / REQUIREMENTS)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
@@ -64,8 +65,9 @@ def write_sbom(settings: Settings, about: Mapping[str, Any], found: Mapping[str,
         raise LocalError(f"the SBOM of {about['image']} could not be written: the lines above say why")
 
 
+@command("sbom", "", "what the images hold and under which licences, as CycloneDX", "OUT=build/sbom")
 def sbom_command(settings: Settings) -> int:
-    """Write build/sbom/*.cdx.json for both images of a device. Raises LocalError."""
+    """Write build/sbom/*.cdx.json for both images of a device. Raise ``LocalError``."""
     engine = find_engine()
     images = [require_image(engine, kind, settings.device) for kind in KINDS]
     folder = settings.out or settings.build / "sbom"
@@ -77,8 +79,9 @@ def sbom_command(settings: Settings) -> int:
     return 0
 
 
+@command("size", "", "the largest parts of the images")
 def size_command(settings: Settings) -> int:
-    """Measure both images of a device. Raises LocalError."""
+    """Measure both images of a device. Raise ``LocalError``."""
     engine = find_engine()
     for kind in KINDS:
         image = require_image(engine, kind, settings.device)
