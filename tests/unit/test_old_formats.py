@@ -14,10 +14,12 @@ pytest.importorskip("fastai")
 pytest.importorskip("openvino")
 
 from fastai_container.model_folder import files_to_run, load_verified  # noqa: E402
-from fastai_serving.environment import JSON, WorkerSettings  # noqa: E402
-from fastai_serving.worker.backends import TorchRuntime  # noqa: E402
-from fastai_serving.worker.service import Request, Service  # noqa: E402
-from fastai_training.data.labels import find_examples  # noqa: E402
+from fastai_serving.environment import WorkerSettings  # noqa: E402
+from fastai_serving.responses import JSON  # noqa: E402
+from fastai_serving.worker.backends import TorchExportBackend  # noqa: E402
+from fastai_serving.worker.request import Request  # noqa: E402
+from fastai_serving.worker.service import Service  # noqa: E402
+from fastai_training.data.sources import find_examples  # noqa: E402
 from fastai_training.data.split import stratified_split  # noqa: E402
 from fastai_training.fitting.checkpoints import list_checkpoints, read_checkpoint  # noqa: E402
 from fastai_training.fitting.fit import fit  # noqa: E402
@@ -75,7 +77,7 @@ def test_the_model_for_gpus_names_a_class_that_moved_and_is_run_all_the_same(fol
     assert f"{old.MODULE}.Program".encode() in (place / "torch/model.pt2").read_bytes()
     assert importlib.util.find_spec(old.MODULE) is None
     pictures = np.full((1, old.SIZE, old.SIZE, 3), COLOURS["red"], dtype=np.uint8)
-    given = TorchRuntime(place, "cpu", half=False).predict(pictures)
+    given = TorchExportBackend(place, "cpu", half=False).predict(pictures)
     assert given == pytest.approx(expected(program, COLOURS["red"]), abs=1e-5)
 
 

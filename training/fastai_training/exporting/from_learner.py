@@ -103,7 +103,7 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _metrics(learner: Learner) -> dict[str, float]:
     """Those of the last epoch on the validation split, as fastai's recorder has them; none before a training."""
-    recorder = getattr(learner, "recorder", None)
+    recorder: Any = getattr(learner, "recorder", None)
     values = getattr(recorder, "values", None)
     if not values:
         return {}
@@ -114,7 +114,7 @@ def _metrics(learner: Learner) -> dict[str, float]:
 
 def _examples(learner: Learner, side: str) -> list[Example]:
     """The pictures of one side of the split with their labels; none where the learner doesn't tell files."""
-    data = getattr(getattr(learner.dls, side, None), "dataset", None)
+    data: Any = getattr(getattr(learner.dls, side, None), "dataset", None)
     parts = list(getattr(data, "tls", None) or [])
     if len(parts) != 2 or not len(data):
         return []
