@@ -15,7 +15,7 @@ pytest.importorskip("openvino")
 
 from fastai_container.model_folder import files_to_run, load_verified  # noqa: E402
 from fastai_serving.environment import JSON, WorkerSettings  # noqa: E402
-from fastai_serving.worker.backends import TorchRuntime  # noqa: E402
+from fastai_serving.worker.backends import TorchExportBackend  # noqa: E402
 from fastai_serving.worker.service import Request, Service  # noqa: E402
 from fastai_training.data.labels import find_examples  # noqa: E402
 from fastai_training.data.split import stratified_split  # noqa: E402
@@ -61,7 +61,7 @@ def test_the_model_folder_is_served(folder):
     service = Service(place, WorkerSettings(1, JSON, 10_000, 2))
     for colour in COLOURS.values():
         body = f"P6 {old.SIZE} {old.SIZE} 255\n".encode() + bytes(colour) * old.SIZE**2
-        response = service.answer([Request({}, body, "image/x-portable-pixmap", "")])[0]
+        response = service.respond([Request({}, body, "image/x-portable-pixmap", "")])[0]
         content = json.loads(response.body)
         given = {row["class"]: row["confidence"] for row in content["predictions"]}
         wanted = dict(zip(old.VOCAB, expected(program, colour)[0].tolist(), strict=True))
@@ -75,7 +75,7 @@ def test_the_model_for_gpus_names_a_class_that_moved_and_is_run_all_the_same(fol
     assert f"{old.MODULE}.Program".encode() in (place / "torch/model.pt2").read_bytes()
     assert importlib.util.find_spec(old.MODULE) is None
     pictures = np.full((1, old.SIZE, old.SIZE, 3), COLOURS["red"], dtype=np.uint8)
-    given = TorchRuntime(place, "cpu", half=False).predict(pictures)
+    given = TorchExportBackend(place, "cpu", half=False).predict(pictures)
     assert given == pytest.approx(expected(program, COLOURS["red"]), abs=1e-5)
 
 
