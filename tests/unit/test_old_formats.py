@@ -63,7 +63,7 @@ def test_the_model_folder_is_served(folder):
     service = Service(place, WorkerSettings(1, JSON, 10_000, 2))
     for colour in COLOURS.values():
         body = f"P6 {old.SIZE} {old.SIZE} 255\n".encode() + bytes(colour) * old.SIZE**2
-        response = service.answer([Request({}, body, "image/x-portable-pixmap", "")])[0]
+        response = service.respond([Request({}, body, "image/x-portable-pixmap", "")])[0]
         content = json.loads(response.body)
         given = {row["class"]: row["confidence"] for row in content["predictions"]}
         wanted = dict(zip(old.VOCAB, expected(program, colour)[0].tolist(), strict=True))
