@@ -42,7 +42,7 @@ ELSEWHERE = {
     "docker/fastai_push/cli.py": "tests/unit/push/test_docker_push.py",
     "docker/fastai_push/push.py": "tests/push/test_push.py",
     "docker/fastai_push/source.py": "tests/unit/push/test_docker_push.py",
-    "serving/fastai_serving/worker/backends/__init__.py": "tests/unit/serving/test_verified.py",
+    "serving/fastai_serving/worker/backends/__init__.py": "tests/unit/serving/worker/test_backends.py",
     "training/fastai_training/exporting/from_learner.py": "tests/unit/package/test_public.py",
     "training/fastai_training/exporting/quantization.py": "tests/unit/training/exporting/test_export.py",
     "training/fastai_training/fitting/learner.py": "tests/unit/package/test_public.py",

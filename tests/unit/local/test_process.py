@@ -8,7 +8,6 @@ import pytest
 from fastai_local import process as subject
 from fastai_local.errors import LocalError
 
-
 #: Seconds; meant to pass, however fast the machine is: what is started ends much later.
 BRIEF = 0.2
 
