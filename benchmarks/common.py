@@ -20,6 +20,8 @@ MODEL = BUILD / "bench-model"
 RESULTS = ROOT / "benchmarks" / "results"
 #: A run of minutes to see that all works; its figures are not for quoting and are not kept under results/.
 QUICK = os.environ.get("QUICK", "") not in ("", "0")
+#: The usual set-up, which ratios are to; a picture's usual size.
+STOCK, SMALL = "stock torch", "500x375"
 _PACKAGES = ("fastai-sagemaker", "torch", "fastai", "openvino", "pillow", "numpy", "multi-model-server")
 
 

@@ -11,20 +11,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import load
 from benchmarks.common import BUILD, MODEL, ROOT, pss_mb
-from fastai_local.native import ensure_side_environment
-from fastai_local.settings import Settings
+from benchmarks.local_tools import ENGINE, engine, side_environment
 
 CORES = len(os.sched_getaffinity(0))
 IMAGE = os.environ.get("SERVING_IMAGE") or "fastai-sagemaker-serving:cpu"
 #: Whose idle processes poll, a tenth of a core and more: they stand still while another server is measured.
 POLLING = ("litserve",)
-PEERS = ("stock", "litserve", "torchserve", "uvicorn")
+BASELINES = ("stock", "litserve", "torchserve", "uvicorn")
 START_SECONDS = 180
 STOP_SECONDS = 15
 
@@ -33,11 +32,10 @@ class BenchError(RuntimeError):
     """A server that doesn't start or doesn't answer; the end of its log is in the message."""
 
 
-def environment(peer: str) -> Path:
-    """build/bench-<peer>, made if need be; its Python."""
-    return ensure_side_environment(
-        Settings(), f"bench-{peer}", ROOT / "benchmarks" / "peers" / peer / "requirements.txt", torch=True
-    )
+def environment(baseline: str) -> Path:
+    """build/bench-<baseline>, made if need be; its Python."""
+    requirements = ROOT / "benchmarks" / "baselines" / baseline / "requirements.txt"
+    return side_environment(f"bench-{baseline}", requirements, torch=True)
 
 
 def low_port() -> int:
@@ -51,10 +49,10 @@ def low_port() -> int:
 
 @dataclass
 class Server:
-    """``kind``: ours, ours-native or a peer; ``runtime``: torch, bf16 or int8. ``workers`` None: as many as cores."""
+    """``kind``: ours, ours-native or a baseline; ``variant``: torch, bf16 or int8; ``workers`` None: one per core."""
 
     kind: str
-    runtime: str
+    variant: str
     workers: int | None = None
     port: int = 0
     path: str = "/invocations"
@@ -64,7 +62,7 @@ class Server:
 
     @property
     def name(self) -> str:
-        return f"{self.kind} {self.runtime}"
+        return f"{self.kind} {self.variant}"
 
     @property
     def count(self) -> int:
@@ -77,10 +75,10 @@ class Server:
     def start(self) -> None:
         """Starts it; ``wait`` tells when it answers."""
         self.port = low_port()
-        self.folder = BUILD / "bench-run" / f"{self.kind}-{self.runtime}-{self.port}"
+        self.folder = BUILD / "bench-run" / f"{self.kind}-{self.variant}-{self.port}"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        command, variables = getattr(self, "_" + self.kind.replace("-", "_"))()
+        command, variables = COMMANDS[self.kind](self)
         paths = [str(ROOT), str(ROOT / "container"), str(ROOT / "serving")]
         known = {name: value for name, value in os.environ.items() if name not in ("QUICK", "PYTHONPATH")}
         env = known | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"} | variables
@@ -92,17 +90,17 @@ class Server:
             )  # fmt: skip
 
     def _variables(self) -> dict[str, str]:
-        return {"PEER_MODELS": str(MODEL), "PEER_RUNTIME": self.runtime, "PEER_PORT": str(self.port)}
+        return {"BASELINE_MODELS": str(MODEL), "BASELINE_VARIANT": self.variant, "BASELINE_PORT": str(self.port)}
 
     def _ours(self) -> tuple[list[str], dict[str, str]]:
-        command = ["docker", "run", "--rm", "--name", self.container, "--network", "host"]
+        command = [ENGINE, "run", "--rm", "--name", self.container, "--network", "host"]
         command += ["--env", f"SAGEMAKER_BIND_TO_PORT={self.port}"]
         command += ["--env", f"SAGEMAKER_MODEL_SERVER_WORKERS={self.workers}"] if self.workers else []
-        command += ["--volume", f"{MODEL / self.runtime}:/opt/ml/model:ro", IMAGE, "serve"]
+        command += ["--volume", f"{MODEL / self.variant}:/opt/ml/model:ro", IMAGE, "serve"]
         return command, {}
 
     def _ours_native(self) -> tuple[list[str], dict[str, str]]:
-        (self.folder / "model").symlink_to(MODEL / self.runtime, target_is_directory=True)
+        (self.folder / "model").symlink_to(MODEL / self.variant, target_is_directory=True)
         variables = {"SAGEMAKER_BASE_DIR": str(self.folder), "SAGEMAKER_BIND_TO_PORT": str(self.port)}
         if self.workers:
             variables["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(self.workers)
@@ -112,7 +110,7 @@ class Server:
         python = environment("stock")
         folder = self.folder / "model"
         (folder / "code").mkdir(parents=True)
-        shutil.copyfile(ROOT / "benchmarks" / "peers" / "stock" / "inference.py", folder / "code" / "inference.py")
+        shutil.copyfile(ROOT / "benchmarks" / "baselines" / "stock" / "inference.py", folder / "code" / "inference.py")
         # sagemaker-inference's own configuration. Its start_model_server writes it to /etc and allows one server.
         write = (
             "import sys; from sagemaker_inference import model_server as m, environment as e; "
@@ -139,12 +137,12 @@ class Server:
 
     def _litserve(self) -> tuple[list[str], dict[str, str]]:
         python = environment("litserve")
-        variables = self._variables() | {"PEER_WORKERS": str(self.count), "OMP_NUM_THREADS": "1"}
-        return [str(python), "-m", "benchmarks.peers.litserve.server"], variables
+        variables = self._variables() | {"BASELINE_WORKERS": str(self.count), "OMP_NUM_THREADS": "1"}
+        return [str(python), "-m", "benchmarks.baselines.litserve.server"], variables
 
     def _uvicorn(self) -> tuple[list[str], dict[str, str]]:
         python = environment("uvicorn")
-        command = [str(python), "-m", "uvicorn", "benchmarks.peers.uvicorn.server:app", "--port", str(self.port)]
+        command = [str(python), "-m", "uvicorn", "benchmarks.baselines.uvicorn.server:app", "--port", str(self.port)]
         command += ["--workers", str(self.count), "--no-access-log", "--log-level", "warning"]
         return command, self._variables() | {"OMP_NUM_THREADS": "1"}
 
@@ -155,7 +153,7 @@ class Server:
         subprocess.run(
             [
                 str(python.parent / "torch-model-archiver"), "--model-name", "classifier", "--version", "1.0",
-                "--handler", str(ROOT / "benchmarks" / "peers" / "torchserve" / "handler.py"),
+                "--handler", str(ROOT / "benchmarks" / "baselines" / "torchserve" / "handler.py"),
                 "--export-path", str(store),
             ],
             check=True, capture_output=True,
@@ -206,10 +204,7 @@ class Server:
         assert self.process is not None
         if self.kind != "ours":
             return [self.process.pid]
-        shown = subprocess.run(
-            ["docker", "inspect", "--format", "{{.State.Pid}}", self.container],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        shown = engine("inspect", "--format", "{{.State.Pid}}", self.container)
         return [int(shown.stdout)]
 
     def memory_mb(self) -> float:
@@ -233,7 +228,7 @@ class Server:
         if self.process is None:
             return
         if self.kind == "ours":
-            subprocess.run(["docker", "rm", "--force", self.container], capture_output=True, check=False)
+            engine("rm", "--force", self.container, check=False)
         self._signal(signal.SIGTERM)
         self._signal(signal.SIGCONT)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -241,6 +236,17 @@ class Server:
         self._signal(signal.SIGKILL)
         self.process.wait()
         self.process = None
+
+
+#: How each kind of server is started: its command and variables.
+COMMANDS: dict[str, Callable[[Server], tuple[list[str], dict[str, str]]]] = {
+    "ours": Server._ours,
+    "ours-native": Server._ours_native,
+    "stock": Server._stock,
+    "litserve": Server._litserve,
+    "torchserve": Server._torchserve,
+    "uvicorn": Server._uvicorn,
+}
 
 
 def _after(port: int, step: int) -> int:
@@ -251,7 +257,7 @@ def _after(port: int, step: int) -> int:
 def running(servers: list[Server], picture: load.Picture) -> Iterator[list[Server]]:
     """Starts them one after another, gives those that answer, and ends them all.
 
-    A peer that doesn't answer is left out, with a warning; of ours it is a BenchError.
+    A baseline that doesn't answer is left out, with a warning; of ours it is a BenchError.
     """
     ready = []
     try:

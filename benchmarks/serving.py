@@ -16,15 +16,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import load, model, serving_report
-from benchmarks.common import MODEL, QUICK, ROOT, cpu_seconds, machine, percentile, results_folder
-from benchmarks.servers import CORES, IMAGE, Server, running
+from benchmarks.common import MODEL, QUICK, ROOT, SMALL, cpu_seconds, machine, percentile, results_folder
+from benchmarks.local_tools import engine
+from benchmarks.servers import BASELINES, CORES, IMAGE, Server, running
 
-STOCK, BEST = "stock torch", "ours int8"
-PEERS = ("stock", "litserve", "torchserve", "uvicorn")
-SMALL = "500x375"
 #: Picture size and clients.
 CELLS = [(SMALL, 1), (SMALL, 4), (SMALL, 16), (SMALL, 64), ("1200x900", 16), ("4000x3000", 16)]
-#: What a peer under our runtime is loaded with: the rest is the peer's own time, which its usual set-up shows.
+#: What a baseline under our runtime is loaded with: the rest is the baseline's own time, which its usual set-up shows.
 SHORT = [(SMALL, 1), (SMALL, 16)]
 ROUNDS = int(os.environ.get("ROUNDS", "1" if QUICK else "3"))
 SECONDS, MOST_SECONDS = (0.6, 3.0) if QUICK else (1.5, 5.0)
@@ -34,14 +32,15 @@ BATCH = 8
 class Bare:
     """Processes without a server; see benchmarks/bare.py."""
 
-    def __init__(self, runtime: str) -> None:
-        self.runtime, self.name = runtime, f"bare {runtime}"
-        env = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / room) for room in (".", "container", "serving"))}
+    def __init__(self, variant: str) -> None:
+        self.variant, self.name = variant, f"bare {variant}"
+        paths = [str(ROOT), str(ROOT / "container"), str(ROOT / "serving")]
+        env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
         command = [
             sys.executable,
             "-m",
             "benchmarks.bare",
-            str(MODEL / runtime),
+            str(MODEL / variant),
             str(MODEL),
         ]
         self.processes = [
@@ -109,10 +108,10 @@ def bare_processes() -> Iterator[list[Bare]]:
 
 
 def _servers() -> list[Server]:
-    wanted = [(peer, "torch") for peer in PEERS] + [(peer, "int8") for peer in PEERS]
+    wanted = [(baseline, "torch") for baseline in BASELINES] + [(baseline, "int8") for baseline in BASELINES]
     wanted += [("ours", precision) for precision in model.PRECISIONS]
     only = os.environ.get("SERVERS")
-    return [Server(kind, runtime) for kind, runtime in wanted if not only or f"{kind}-{runtime}" in only.split(",")]
+    return [Server(kind, variant) for kind, variant in wanted if not only or f"{kind}-{variant}" in only.split(",")]
 
 
 def measure() -> Iterator[dict[str, Any]]:
@@ -134,7 +133,7 @@ def measure() -> Iterator[dict[str, Any]]:
             began = time.monotonic()
             for size, clients in CELLS:
                 for server in servers:
-                    if server.kind in PEERS and server.runtime != "torch" and (size, clients) not in SHORT:
+                    if server.kind in BASELINES and server.variant != "torch" and (size, clients) not in SHORT:
                         continue
                     server.resume()
                     before = cpu_seconds(server.pids())
@@ -156,7 +155,7 @@ def measure() -> Iterator[dict[str, Any]]:
                     if size == "4000x3000":
                         full = limit.run(size, batch, processes, expected, full=True)
                         add(size, clients, f"{limit.name} full decode", full)
-            for limit, ours in ((limit, s) for limit in limits for s in servers if s.name == f"ours {limit.runtime}"):
+            for limit, ours in ((limit, s) for limit in limits for s in servers if s.name == f"ours {limit.variant}"):
                 stages = limit.stages(SMALL) | {"ping": load.ping_ms(ours.port)}
                 parts.setdefault(ours.name, []).append(stages)
             if number == 0:
@@ -181,9 +180,7 @@ def _bytes(pictures: list[load.Picture]) -> dict[str, int]:
 
 
 def _image() -> str:
-    done = subprocess.run(
-        ["docker", "image", "inspect", "--format", "{{.Id}}", IMAGE], capture_output=True, text=True, check=False
-    )
+    done = engine("image", "inspect", "--format", "{{.Id}}", IMAGE, check=False)
     return f"{IMAGE} {done.stdout.strip()[7:19]}"
 
 

@@ -7,11 +7,10 @@ import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.common import describe, ratios, results_folder, show, spread, table, write
+from benchmarks.common import STOCK, describe, ratios, results_folder, show, spread, table, write
 
-STOCK = "stock torch"
 #: As their users run them.
-USUAL_PEERS = ("litserve torch", "torchserve torch", "uvicorn torch")
+USUAL_BASELINES = ("litserve torch", "torchserve torch", "uvicorn torch")
 LARGE = "4000x3000"
 
 
@@ -20,9 +19,9 @@ def series(result: Mapping[str, Any], cell: str, name: str, key: str = "per_seco
     return [one[key] for one in result["cells"].get(cell, {}).get(name, [])]
 
 
-def best_peer(result: Mapping[str, Any], cell: str) -> list[float]:
-    """Round by round, the most that any peer reached as its users run it."""
-    known = [values for name in USUAL_PEERS if (values := series(result, cell, name))]
+def best_baseline(result: Mapping[str, Any], cell: str) -> list[float]:
+    """Round by round, the most that any baseline reached as its users run it."""
+    known = [values for name in USUAL_BASELINES if (values := series(result, cell, name))]
     return [max(values) for values in zip(*known, strict=True)]
 
 
@@ -34,8 +33,8 @@ def claims(result: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float], f
             mine, stock = series(result, cell, ours), series(result, cell, STOCK)
             if mine and stock:
                 yield f"{ours} to stock, {clients} clients", ratios(mine, stock), least, True
-            if mine and (peers := best_peer(result, cell)):
-                yield f"{ours} to the best peer, {clients} clients", ratios(mine, peers), 1.5, True
+            if mine and (baselines := best_baseline(result, cell)):
+                yield f"{ours} to the best baseline, {clients} clients", ratios(mine, baselines), 1.5, True
             if mine and (bare := series(result, cell, f"bare {precision}")):
                 yield f"{ours} to bare processes, {clients} clients", ratios(mine, bare), 0.9, True
     for precision in ("int8", "bf16"):
@@ -127,10 +126,10 @@ def markdown(result: Mapping[str, Any]) -> str:
         "by round. Each server has a worker for each core, and the client shares the cores with it. `right`: answers "
         "with the class that torch gives in fp32 to the picture decoded in full, of pictures that it is sure of. "
         "`bare`: as many processes as cores, each decoding and running batches of 8; with one client, one process and "
-        "single pictures, its forward pass on every core, as ours is then, or on one. `torch`: the peer's "
-        "usual set-up, eager fp32; `int8`: our runtime and our way to read a picture under the peer's server. "
-        f"Ours is the image {result['image']} with the host's network; the peers are plain processes. All servers stay "
-        "up throughout; idle ones do nothing, but for LitServe's, which poll and are stopped (SIGSTOP) meanwhile.",
+        "single pictures, its forward pass on every core, as ours is then, or on one. `torch`: the baseline's "
+        "usual set-up, eager fp32; `int8`: our runtime and our way to read a picture under the baseline's server. "
+        f"Ours is the image {result['image']} with the host's network; the baselines are plain processes. All servers "
+        "stay up throughout; idle ones do nothing, but for LitServe's, which poll and are stopped (SIGSTOP) meanwhile.",
         "## Figures to reach",
         table(
             ["figure", "measured", "to reach", "reached"],

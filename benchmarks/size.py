@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.common import BUILD, describe, machine, results_folder, table, write
-from benchmarks.servers import IMAGE, PEERS, environment
+from benchmarks.local_tools import engine
+from benchmarks.servers import BASELINES, IMAGE, environment
 
 IMAGES = {"serving": IMAGE, "training": os.environ.get("TRAINING_IMAGE") or "fastai-sagemaker-training:cpu"}
 #: Folders whose parts are told apart.
@@ -35,10 +36,8 @@ def largest(sizes: dict[str, float], root: str) -> list[tuple[str, float]]:
 
 
 def _image(name: str) -> dict[str, Any]:
-    inspect = ["docker", "image", "inspect", "--format", "{{.Size}}", name]
-    size = int(subprocess.run(inspect, capture_output=True, text=True, check=True).stdout)
+    size = int(engine("image", "inspect", "--format", "{{.Size}}", name).stdout)
     command = [
-        "docker",
         "run",
         "--rm",
         "--network",
@@ -53,7 +52,7 @@ def _image(name: str) -> dict[str, Any]:
         "/",
     ]
     # du also fails on what vanishes below /proc while it looks
-    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    lines = engine(*command, check=False).stdout.splitlines()
     sizes = _megabytes(lines)
     packages = next(
         (path for path in sizes if path.endswith("site-packages") and path.startswith("/opt/venv/")), PACKAGES
@@ -64,9 +63,9 @@ def _image(name: str) -> dict[str, Any]:
     return {"megabytes": size / 1e6, "packages": venv, "parts": parts + largest(sizes, packages)}
 
 
-def _environment(peer: str) -> dict[str, Any]:
-    environment(peer)
-    folder = BUILD / f"bench-{peer}"
+def _environment(baseline: str) -> dict[str, Any]:
+    environment(baseline)
+    folder = BUILD / f"bench-{baseline}"
     done = subprocess.run(["du", "-xk", "-d5", str(folder)], capture_output=True, text=True, check=True)
     sizes = _megabytes(done.stdout.splitlines())
     packages = str(next((folder / "lib").glob("python3*/site-packages")))
@@ -97,10 +96,10 @@ def plot(result: dict[str, Any]) -> None:
 def main() -> int:
     result: dict[str, Any] = {"machine": machine()}
     result["images"] = {name: _image(image) for name, image in IMAGES.items()}
-    result["environments"] = {peer: _environment(peer) for peer in PEERS}
+    result["environments"] = {baseline: _environment(baseline) for baseline in BASELINES}
     serving = result["images"]["serving"]["megabytes"]
     images = [[name, f"{found['megabytes']:.0f}", _parts(found["parts"])] for name, found in result["images"].items()]
-    peers = [
+    baselines = [
         [name, f"{found['megabytes']:.0f}", f"{found['megabytes'] / serving:.1f}", _parts(found["parts"])]
         for name, found in result["environments"].items()
     ]
@@ -112,7 +111,7 @@ def main() -> int:
             table(["image", "MB", "largest parts"], images),
             "The other servers' virtual environments alone: neither a base system and Python nor the Java that stock "
             "and TorchServe need are counted, and torch is its CPU build.",
-            table(["environment", "MB", "to our serving image", "largest parts"], peers),
+            table(["environment", "MB", "to our serving image", "largest parts"], baselines),
         ]
     )
     write("size", result, text)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from typing import Any
 
 from benchmarks import hostile, load
 from benchmarks.common import QUICK, describe, machine, percentile, pets_folder, process_tree, pss_mb, table, write
+from benchmarks.local_tools import engine
 from benchmarks.servers import IMAGE, START_SECONDS, BenchError, low_port
 
 HONEST, HOSTILE = 4, 4
@@ -93,21 +93,19 @@ def _hostile(port: int, picture: bytes, found: dict[str, Counter[int]], stop: th
 def _served(model: Path) -> Iterator[tuple[int, str]]:
     """Port and container of an endpoint as the README says to run one."""
     port, name = low_port(), f"fastai-sagemaker-soak-{os.getpid()}"
-    command = ["docker", "run", "--detach", "--name", name, "--memory", LIMIT, "--memory-swap", LIMIT, *CLOSED]
+    command = ["run", "--detach", "--name", name, "--memory", LIMIT, "--memory-swap", LIMIT, *CLOSED]
     command += ["--publish", f"127.0.0.1:{port}:8080", "--volume", f"{model}:/opt/ml/model:ro", IMAGE, "serve"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = engine(*command, check=False)
     if done.returncode != 0:
         raise BenchError(f"the endpoint can't be started: {done.stderr.strip()}")
     try:
         yield port, name
     finally:
-        subprocess.run(["docker", "rm", "--force", name], check=True, capture_output=True)
+        engine("rm", "--force", name)
 
 
 def _processes(name: str) -> set[int]:
-    shown = subprocess.run(
-        ["docker", "inspect", "--format", "{{.State.Pid}}", name], capture_output=True, text=True, check=True
-    )
+    shown = engine("inspect", "--format", "{{.State.Pid}}", name)
     return process_tree([int(shown.stdout)]) if int(shown.stdout) else set()
 
 
@@ -185,7 +183,7 @@ def measure(model: Path, minutes: float) -> dict[str, Any]:
         alone, _, _ = _phase(port, pictures, alone_minutes, name, 0)
         beside, told, memory = _phase(port, pictures, minutes, name, HOSTILE)
         after, _, memory_after = _phase(port, pictures, max(1.0, alone_minutes), name, 0)
-        log = subprocess.run(["docker", "logs", name], capture_output=True, text=True, check=True)
+        log = engine("logs", name)
         anew = len(before - _processes(name))
     for line in [line for line in (log.stdout + log.stderr).splitlines() if " WARN" in line or " ERROR" in line][:20]:
         print(line, flush=True)
@@ -211,7 +209,7 @@ def _wait(port: int, name: str) -> None:
         except OSError:
             pass
         time.sleep(0.1)
-    log = subprocess.run(["docker", "logs", name], capture_output=True, text=True, check=False)
+    log = engine("logs", name, check=False)
     raise BenchError(f"the endpoint does not answer:\n{(log.stdout + log.stderr)[-2000:]}")
 
 

@@ -7,11 +7,23 @@ import sys
 from typing import Any
 
 from benchmarks import load, model
-from benchmarks.common import MODEL, QUICK, describe, machine, ratios, results_folder, show, spread, table, write
+from benchmarks.common import (
+    MODEL,
+    QUICK,
+    SMALL,
+    STOCK,
+    describe,
+    machine,
+    ratios,
+    results_folder,
+    show,
+    spread,
+    table,
+    write,
+)
 from benchmarks.servers import Server
 
-SMALL, STOCK = "500x375", "stock torch"
-#: In a container (docker run is part of its time), as plain processes, and the peers as plain processes.
+#: In a container (docker run is part of its time), as plain processes, and the baselines as plain processes.
 STARTED = [
     ("ours", "int8"),
     ("ours-native", "int8"),
@@ -27,8 +39,8 @@ WORKERS = (2,) if QUICK else (1, 2, 4)
 def _start_times(picture: load.Picture) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for number in range(ROUNDS):
-        for kind, runtime in STARTED:
-            server = Server(kind, runtime)
+        for kind, variant in STARTED:
+            server = Server(kind, variant)
             try:
                 server.start()
                 found.setdefault(server.name, []).append(server.wait(picture))
@@ -43,9 +55,9 @@ def _start_times(picture: load.Picture) -> dict[str, list[float]]:
 def _memory(pictures: list[load.Picture]) -> dict[str, dict[str, float]]:
     """MB (PSS) after load, by server and number of workers."""
     found: dict[str, dict[str, float]] = {}
-    for kind, runtime in STARTED:
+    for kind, variant in STARTED:
         for workers in WORKERS:
-            server = Server(kind, runtime, workers=workers)
+            server = Server(kind, variant, workers=workers)
             try:
                 server.start()
                 server.wait(pictures[0])
@@ -53,7 +65,7 @@ def _memory(pictures: list[load.Picture]) -> dict[str, dict[str, float]]:
                 found.setdefault(server.name, {})[str(workers)] = round(server.memory_mb())
             finally:
                 server.stop()
-        print(f"memory of {kind} {runtime}: {found[server.name]}", flush=True)
+        print(f"memory of {kind} {variant}: {found[server.name]}", flush=True)
     return found
 
 

@@ -25,8 +25,8 @@ from benchmarks.common import (
     table,
     write,
 )
+from benchmarks.local_tools import link_channels, write_tree
 from benchmarks.training.programs import PLAIN, run
-from fastai_local.job import link_channels, write_tree
 from fastai_training.data.labels import Example
 from fastai_training.data.sources import find_examples
 from fastai_training.data.split import stratified_split

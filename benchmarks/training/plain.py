@@ -1,4 +1,4 @@
-"""Plain fastai as its lesson 1 trains pets: the peer. Nothing of ours is imported here.
+"""Plain fastai as its lesson 1 trains pets: the baseline. Nothing of ours is imported here.
 
 ``python plain.py job.json`` trains on ``train`` and validates on ``valid`` (files), and writes to ``out`` what
 happened.

@@ -19,8 +19,9 @@ def _need_training(call: str) -> None:
     """Raises TrainingNeededError where fastai or our training package is not installed."""
     lacking = [name for name in ("fastai_training", "fastai", "torch") if importlib.util.find_spec(name) is None]
     if lacking:
+        names = " and ".join(filter(None, (", ".join(lacking[:-1]), lacking[-1])))
         raise TrainingNeededError(
-            f"{call} needs {' and '.join(lacking)}, which this environment lacks: call it in the training image, or "
+            f"{call} needs {names}, which this environment lacks: call it in the training image, or "
             "pip install 'fastai-sagemaker[training]'"
         )
 

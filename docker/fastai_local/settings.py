@@ -133,12 +133,11 @@ class Settings:
 
 
 def project_version(root: Path = ROOT) -> str:
-    """Return the version in pyproject.toml (tomllib is newer than the oldest Python that this tool runs on)."""
-    text = (root / "pyproject.toml").read_text(encoding="utf-8")
-    project = text.partition("[project]")[2].partition("\n[")[0]
-    found = re.search(r'^version\s*=\s*"([^"]+)"', project, re.MULTILINE)
+    """Return the project's version, read from the one place where it stands, without importing it."""
+    place = root / "container" / "fastai_container" / "__init__.py"
+    found = re.search(r'^__version__\s*=\s*"([^"]+)"', place.read_text(encoding="utf-8"), re.MULTILINE)
     if not found:
-        raise UsageError("pyproject.toml names no version in its table [project]")
+        raise UsageError(f"{place.relative_to(root)} has no __version__")
     return found.group(1)
 
 

@@ -93,7 +93,7 @@ def test_claims_compare_with_the_right_ones() -> None:
     result = {"cells": {"500x375 16": at_16, "500x375 1": _cells(ours_int8=50, bare_int8=100, bare_int8_one_core=40)}}
     measured = {what: (value["median"], limit) for what, value, limit, _ in serving_report.claims(result)}
     assert measured["ours int8 to stock, 16 clients"] == (9, 8)
-    assert measured["ours int8 to the best peer, 16 clients"] == (3, 1.5)
+    assert measured["ours int8 to the best baseline, 16 clients"] == (3, 1.5)
     assert measured["ours int8 to bare processes, 16 clients"] == (0.9, 0.9)
     assert measured["ours int8, one client: p50 above the bare time on every core, ms"] == (10, 2)
     assert measured["ours int8, one client: p50 above the bare time on one core, ms"] == (-5, 2)

@@ -149,6 +149,10 @@ def test_nothing_that_ships_imports_what_runs_on_the_users_machine():
     assert not broken(shipped, ("fastai_local", "fastai_push", "fastai_image_contents", "benchmarks"))
 
 
+def test_benchmarks_reach_the_local_commands_in_one_module():
+    assert not broken("benchmarks", ("fastai_local", "fastai_push"), but=("benchmarks.local_tools",))
+
+
 def test_the_commands_need_nothing_but_python():
     """``make`` runs them before anything is installed."""
     allowed = ("fastai_local", "fastai_push", "fastai_image_contents")

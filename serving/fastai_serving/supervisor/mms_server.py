@@ -124,10 +124,17 @@ def server_home() -> Path:
 
 
 def _compile_plugin() -> Path | None:
-    """Compile the plug-in, outside of an image, and keep it for the next start; None without javac."""
+    """Compile the plug-in, outside of an image, and keep it for the next start; None without javac.
+
+    Raises UserError when its sources are missing, which are part of the package, or don't compile.
+    """
     sources = sorted((Path(__file__).resolve().parents[1] / "mms_plugin" / "src").rglob("*.java"))
+    if not sources:
+        raise UserError(
+            "this installation lacks the plug-in's Java sources (fastai_serving/mms_plugin); install it again"
+        )
     javac = shutil.which("javac")
-    if not sources or javac is None:
+    if javac is None:
         return None
     jar = server_home() / "mms" / "frontend" / "model-server.jar"
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]

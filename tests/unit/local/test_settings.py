@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from fastai_local.errors import UsageError
 from fastai_local.settings import Settings, locked_version, parse_hyperparameters, project_version
+from tests.conftest import ROOT
 
 
 def read(**env: str) -> Settings:
@@ -82,10 +84,16 @@ def test_arguments_for_pytest_are_split() -> None:
         read(ARGS="-k 'a")
 
 
-def test_the_version_is_that_of_the_project_table(tmp_path: Path) -> None:
-    text = '[build-system]\nversion = "9"\n[project]\nname = "x"\nversion = "1.2.3"\n[tool.x]\nversion = "8"\n'
-    (tmp_path / "pyproject.toml").write_text(text)
+def test_the_version_stands_in_one_place(tmp_path: Path) -> None:
+    package = tmp_path / "container" / "fastai_container"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text('"""What."""\n\n__version__ = "1.2.3"\n')
     assert project_version(tmp_path) == "1.2.3"
+    (package / "__init__.py").write_text("version = 1\n")
+    with pytest.raises(UsageError, match="no __version__"):
+        project_version(tmp_path)
+    assert f"fastai-sagemaker-training:{project_version()}-gpu" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not re.search(r'^version\s*=\s*"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", ["torch==2.13.0 \\", "torch==2.13.0+cpu", "torch==2.13.0 ; python_version > '3'"])

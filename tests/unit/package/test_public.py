@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 import fastai_sagemaker
 from fastai_sagemaker import ExportError, ModelFolderError, PictureError, UserError
-from tests.conftest import ROOT
+from tests.documented import DOCUMENT, READ, run
 
-DOCUMENT = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
-SCRIPT, READ = re.findall(r"^```python\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
 #: Runs what follows as if these packages were not installed.
 WITHOUT = """
 import sys
@@ -32,38 +26,6 @@ import importlib.util
 found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *more: None if name.split(".")[0] in {lacking!r} else found(name, *more)
 """
-
-
-def run(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes that a network tells apart at once: dark and light pictures."""
-    folder, draws = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for name, least in (("dark", 0), ("light", 150)):
-        (folder / name).mkdir()
-        for number in range(60):
-            pixels = draws.integers(least, least + 100, (120, 100, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{number}.png")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model folder that the documentation's script writes."""
-    pytest.importorskip("fastai", reason="training isn't installed: pip install '.[training,serving]'")
-    folder = tmp_path_factory.mktemp("documented") / "model"
-    done = run(SCRIPT, SM_CHANNEL_TRAINING=str(pictures), SM_MODEL_DIR=str(folder))
-    assert done.returncode == 0, done.stderr[-2000:]
-    return folder
 
 
 def test_everything_public_is_documented():

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from benchmarks.peers import predictor
+from benchmarks.baselines import predictor
 
 model = predictor.load()
 

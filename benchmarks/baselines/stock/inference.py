@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import predictor
+from benchmarks.baselines import predictor
 
 
 def _network(folder: Path, _classes: int) -> Any:

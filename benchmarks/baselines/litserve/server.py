@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import litserve
 from fastapi import Body
 
-from benchmarks.peers import predictor
+from benchmarks.baselines import predictor
 
 
 class Classifier(litserve.LitAPI):
@@ -33,5 +33,7 @@ class Classifier(litserve.LitAPI):
 if __name__ == "__main__":
     # a millisecond to wait for company: longer would be added to every answer when there is one client
     api = Classifier(max_batch_size=8, batch_timeout=0.001, api_path="/invocations")
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=int(os.environ["PEER_WORKERS"]), timeout=60)
-    server.run(host="127.0.0.1", port=int(os.environ["PEER_PORT"]), generate_client_file=False, log_level="warning")
+    server = litserve.LitServer(
+        api, accelerator="cpu", workers_per_device=int(os.environ["BASELINE_WORKERS"]), timeout=60
+    )
+    server.run(host="127.0.0.1", port=int(os.environ["BASELINE_PORT"]), generate_client_file=False, log_level="warning")

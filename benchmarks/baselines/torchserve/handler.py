@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from benchmarks.peers import predictor
+from benchmarks.baselines import predictor
 
 
 class Handler:

@@ -1,7 +1,7 @@
-"""What every peer does with a request, whatever serves it: the same network, weights and answer.
+"""What every baseline does with a request, whatever serves it: the same network, weights and answer.
 
-``PEER_RUNTIME=torch`` is the usual set-up (Pillow, torchvision's network, eager fp32, one thread for each worker);
-``bf16`` and ``int8`` are this project's runtime and its way to read a picture, under that peer's server.
+``BASELINE_VARIANT=torch`` is the usual set-up (Pillow, torchvision's network, eager fp32, one thread for each worker);
+``bf16`` and ``int8`` are this project's runtime and its way to read a picture, under that baseline's server.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 
 from fastai_container.model_folder import read_manifest
 
-MODELS = Path(os.environ["PEER_MODELS"])
-RUNTIME = os.environ.get("PEER_RUNTIME", "torch")
+MODELS = Path(os.environ["BASELINE_MODELS"])
+VARIANT = os.environ.get("BASELINE_VARIANT", "torch")
 
 
 def answer(row: Any, vocab: list[str]) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class ProgramPredictor:
         folder = MODELS / precision
         self.model = read_manifest(folder)
         self.backend = load_backend(folder, self.model, 1, None)
-        # a request object is one thread's at a time, and uvicorn's peer has a pool of threads
+        # a request object is one thread's at a time, and uvicorn's baseline has a pool of threads
         self.lock = threading.Lock()
 
     def read(self, body: bytes) -> Any:
@@ -104,4 +104,4 @@ class ProgramPredictor:
 
 
 def load(make: Callable[[Path, int], Any] = _network) -> EagerPredictor | ProgramPredictor:
-    return EagerPredictor(make) if RUNTIME == "torch" else ProgramPredictor(RUNTIME)
+    return EagerPredictor(make) if VARIANT == "torch" else ProgramPredictor(VARIANT)
