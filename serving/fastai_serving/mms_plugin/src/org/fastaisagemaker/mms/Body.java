@@ -63,7 +63,7 @@ final class Body {
             room = Math.min(Settings.MAX_REQUEST, Math.max(needed, Math.max(FIRST / 4, 2L * bytes.length)));
         }
         if (!upload.hold(room - bytes.length)) {
-            return new HttpError(503, "busy", "the server holds as many requests as it has memory for; try again");
+            return new HttpError(ErrorCode.BUSY, "the server holds as many requests as it has memory for; try again");
         }
         bytes = Arrays.copyOf(bytes, (int) room);
         return null;
@@ -99,8 +99,7 @@ final class Body {
 
     static HttpError tooLarge() {
         return new HttpError(
-                413,
-                "too_large",
+                ErrorCode.TOO_LARGE,
                 "the request's body is larger than " + Settings.MAX_REQUEST + " bytes, the limit that "
                         + "SAGEMAKER_MAX_PAYLOAD_IN_MB sets; send a smaller picture");
     }

@@ -40,7 +40,7 @@ final class Connection {
         looking = context.executor().scheduleWithFixedDelay(this::look, LOOK, LOOK, TimeUnit.NANOSECONDS);
         OPEN.add(this);
         if (OPEN.size() > Settings.MAX_CONNECTIONS && !closeLongestIdle()) {
-            reader.fail(new HttpError(503, "busy", "there are as many connections as may be; try again", true));
+            reader.fail(new HttpError(ErrorCode.BUSY, "there are as many connections as may be; try again", true));
         }
     }
 
@@ -104,7 +104,7 @@ final class Connection {
 
     static HttpError halted() {
         String message = "the request's body came to a halt, and its memory was needed for others; try again";
-        return new HttpError(408, "request_timeout", message, true);
+        return new HttpError(ErrorCode.REQUEST_TIMEOUT, message, true);
     }
 
     private void look() {
@@ -133,7 +133,7 @@ final class Connection {
         String message =
                 "the request's " + part + " did not arrive in time; the limit of FASTAI_SAGEMAKER_BODY_TIMEOUT is "
                         + Settings.BODY_SECONDS + " s without progress";
-        return new HttpError(408, "request_timeout", message, true);
+        return new HttpError(ErrorCode.REQUEST_TIMEOUT, message, true);
     }
 
     /** Whether there is something that the client has not taken; notes when it took the last of it. */

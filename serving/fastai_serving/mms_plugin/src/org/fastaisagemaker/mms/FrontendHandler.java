@@ -174,7 +174,7 @@ final class FrontendHandler extends ChannelDuplexHandler {
     }
 
     private void late(ChannelHandlerContext context) {
-        giveUp(context, Responses.error(504, "timeout", "no answer was found in " + Settings.WAIT_SECONDS + " s"));
+        giveUp(context, Responses.error(ErrorCode.TIMEOUT, "no answer was found in " + Settings.WAIT_SECONDS + " s"));
     }
 
     private void giveUp(ChannelHandlerContext context, FullHttpResponse answer) {
@@ -265,26 +265,26 @@ final class FrontendHandler extends ChannelDuplexHandler {
         answer.release();
         switch (status) {
             case 404:
-                return Responses.error(404, "model_not_found", "no model of this name is loaded");
+                return Responses.error(ErrorCode.MODEL_NOT_FOUND, "no model of this name is loaded");
             case 503:
                 if (words.contains(Stop.WORDS)) {
                     return Responses.error(Stop.refusal());
                 }
                 if (words.contains(QUEUE_FULL)) {
-                    return Responses.error(503, "busy", "as many requests wait as may; try again");
+                    return Responses.error(ErrorCode.BUSY, "as many requests wait as may; try again");
                 }
-                return Responses.error(500, "internal_error", "the worker could not answer this request");
+                return Responses.error(ErrorCode.INTERNAL_ERROR, "the worker could not answer this request");
             case 504:
-                return Responses.error(504, "timeout", "the model did not answer within " + Settings.TIMEOUT_SECONDS + " s");
+                return Responses.error(ErrorCode.TIMEOUT, "the model did not answer within " + Settings.TIMEOUT_SECONDS + " s");
             case 507:
-                return Responses.error(507, "out_of_memory", "there was not enough memory for this request");
+                return Responses.error(ErrorCode.OUT_OF_MEMORY, "there was not enough memory for this request");
             case 500:
                 if (Memory.shortSince(begin)) {
-                    return Responses.error(507, "out_of_memory", "there was not enough memory for this request");
+                    return Responses.error(ErrorCode.OUT_OF_MEMORY, "there was not enough memory for this request");
                 }
-                return Responses.error(503, "worker_lost", "the worker ended while it had this request; try again");
+                return Responses.error(ErrorCode.WORKER_LOST, "the worker ended while it had this request; try again");
             default:
-                return Responses.error(status, "error", answer.status().reasonPhrase());
+                return Responses.error(ErrorCode.ERROR, status, answer.status().reasonPhrase());
         }
     }
 

@@ -155,15 +155,15 @@ final class ModelLifecycle {
     /** Why requests can't be answered now, or null when they can. */
     static HttpError unhealthy() {
         if (InFlight.draining()) {
-            return new HttpError(503, "stopping", "the server is stopping");
+            return new HttpError(ErrorCode.STOPPING, "the server is stopping");
         }
         if (!started) {
             int count = ModelManager.getInstance() == null ? 0 : loaded(SINGLE);
             String message = count + " of " + Settings.WORKERS + " workers have loaded the model";
-            return new HttpError(503, "loading", message);
+            return new HttpError(ErrorCode.LOADING, message);
         }
         if (!Settings.multiModel() && loaded(SINGLE) == 0) {
-            return new HttpError(503, "no_worker", "no worker is up; they are being started again");
+            return new HttpError(ErrorCode.NO_WORKER, "no worker is up; they are being started again");
         }
         return null;
     }

@@ -157,8 +157,8 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
         boolean first = lines.isFirst();
         boolean found =
                 first
-                        ? lines.gather(in, MAX_LINE, 414, "uri_too_long")
-                        : lines.gather(in, MAX_HEAD, 431, "headers_too_large");
+                        ? lines.gather(in, MAX_LINE, ErrorCode.URI_TOO_LONG)
+                        : lines.gather(in, MAX_HEAD, ErrorCode.HEADERS_TOO_LARGE);
         if (!found) {
             return;
         }
@@ -207,7 +207,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
     }
 
     private void chunkLine(ByteBuf in) throws HttpError {
-        if (!lines.gather(in, MAX_LINE, 400, "bad_request")) {
+        if (!lines.gather(in, MAX_LINE, ErrorCode.BAD_REQUEST)) {
             return;
         }
         missing = ChunkLine.size(lines.bytes, lines.size);
@@ -224,7 +224,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
 
     /** Fields after the last chunk: their form is checked, and nothing uses them. */
     private void trailers(ByteBuf in) throws HttpError {
-        if (!lines.gather(in, MAX_HEAD, 431, "headers_too_large")) {
+        if (!lines.gather(in, MAX_HEAD, ErrorCode.HEADERS_TOO_LARGE)) {
             return;
         }
         if (!lines.isEmpty()) {

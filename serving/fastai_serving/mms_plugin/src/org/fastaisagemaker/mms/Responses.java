@@ -40,12 +40,17 @@ final class Responses {
         return response;
     }
 
-    static FullHttpResponse error(int status, String code, String message) {
-        return json(status, Map.of("error", Map.of("code", code, "message", message)));
+    static FullHttpResponse error(ErrorCode code, String message) {
+        return error(code, code.status(), message);
+    }
+
+    /** An error with another status than its code's own. */
+    static FullHttpResponse error(ErrorCode code, int status, String message) {
+        return json(status, Map.of("error", Map.of("code", code.code(), "message", message)));
     }
 
     static FullHttpResponse error(HttpError refusal) {
-        FullHttpResponse answer = error(refusal.status, refusal.code, refusal.getMessage());
+        FullHttpResponse answer = error(refusal.code, refusal.getMessage());
         if (refusal.headerName() != null) {
             answer.headers().set(refusal.headerName(), refusal.headerValue());
         }

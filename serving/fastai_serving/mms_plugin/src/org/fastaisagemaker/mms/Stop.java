@@ -32,7 +32,7 @@ final class Stop {
     private Stop() {}
 
     static HttpError refusal() {
-        return new HttpError(503, "stopping", WORDS + "; send the request again, to another one");
+        return new HttpError(ErrorCode.STOPPING, WORDS + "; send the request again, to another one");
     }
 
     /** Returns when everything is answered; the process then ends. */
