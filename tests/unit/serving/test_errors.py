@@ -10,10 +10,11 @@ from pathlib import Path
 from fastai_serving import errors
 from fastai_serving.errors import ErrorCode
 from fastai_serving.responses import RequestError
+from fastai_serving.supervisor.mms_server import PLUGIN_SOURCES
 from tests.conftest import ROOT
 
 SERVING = ROOT / "serving" / "fastai_serving"
-JAVA = SERVING / "mms_plugin" / "src"
+JAVA = PLUGIN_SOURCES
 TABLES = (SERVING / "errors.py", JAVA / "org" / "fastaisagemaker" / "mms" / "ErrorCode.java")
 #: Codes that are ordinary words too: the key of an error's JSON, a test of a log level, a property.
 WORDS = {"error", "timeout"}

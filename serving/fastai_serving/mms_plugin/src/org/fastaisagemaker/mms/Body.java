@@ -75,7 +75,7 @@ final class Body {
         byte[] content = size == bytes.length ? bytes : Arrays.copyOf(bytes, size);
         // False: its memory was given to others in this very moment.
         if (upload != null && !upload.end(size) && refusal == null) {
-            refusal = Connection.halted();
+            refusal = Upload.halted();
         }
         if (refusal != null) {
             return new RefusedRequest(request, refusal);

@@ -127,7 +127,7 @@ final class MultiModel {
         HttpResponseStatus status;
         long begin = System.nanoTime();
         try {
-            ModelLifecycle.failure(name); // of an earlier attempt
+            LoadFailure.written(name); // of an earlier attempt
             status = ModelLifecycle.register(name, folder).get(Settings.STARTUP_SECONDS, TimeUnit.SECONDS);
         } catch (TimeoutException e) {
             ModelLifecycle.unregister(name);
@@ -139,7 +139,7 @@ final class MultiModel {
         if (status.code() == 200) {
             return Responses.json(200, Map.of("status", "the model " + name + " is loaded"));
         }
-        String reason = ModelLifecycle.failure(name);
+        String reason = LoadFailure.written(name);
         boolean memory = status.code() == 507;
         if (reason == null) {
             Model model = ModelManager.getInstance().getModels().get(name);
@@ -158,7 +158,7 @@ final class MultiModel {
         // Requests that the model has already taken are answered first; new ones get 404 from now on.
         Model model = ModelManager.getInstance().getModels().get(name);
         long end = System.currentTimeMillis() + Settings.TIMEOUT_SECONDS * 1000L;
-        while (FrontendHandler.invoking(name) > 0 && System.currentTimeMillis() < end) {
+        while (InFlight.invoking(name) > 0 && System.currentTimeMillis() < end) {
             Thread.sleep(2);
         }
         if (model == null || !ModelLifecycle.unregister(name)) {

@@ -7,6 +7,7 @@ import io.netty.handler.codec.http.DefaultFullHttpResponse;
 import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.HttpVersion;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
@@ -40,6 +41,20 @@ final class Responses {
         return response;
     }
 
+    /** The same without its body, as HEAD wants it. Releases {@code response}. */
+    static FullHttpResponse headOf(FullHttpResponse response) {
+        HttpUtil.setContentLength(response, response.content().readableBytes());
+        FullHttpResponse head =
+                new DefaultFullHttpResponse(
+                        response.protocolVersion(),
+                        response.status(),
+                        Unpooled.EMPTY_BUFFER,
+                        response.headers(),
+                        response.trailingHeaders());
+        response.release();
+        return head;
+    }
+
     static FullHttpResponse error(ErrorCode code, String message) {
         return error(code, code.status(), message);
     }
@@ -49,11 +64,11 @@ final class Responses {
         return json(status, Map.of("error", Map.of("code", code.code(), "message", message)));
     }
 
-    static FullHttpResponse error(HttpError refusal) {
-        FullHttpResponse answer = error(refusal.code, refusal.getMessage());
-        if (refusal.headerName() != null) {
-            answer.headers().set(refusal.headerName(), refusal.headerValue());
+    static FullHttpResponse error(HttpError error) {
+        FullHttpResponse response = error(error.code, error.getMessage());
+        if (error.headerName() != null) {
+            response.headers().set(error.headerName(), error.headerValue());
         }
-        return answer;
+        return response;
     }
 }
