@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fastai_serving.errors import ErrorCode
 from fastai_serving.media_types import items, media_type, quality
 from fastai_serving.responses import CSV, JSON, JSON_LINES, PNG, RequestError, Response, echo
 
@@ -103,7 +104,7 @@ def choose_format(accept: str, default: str = JSON) -> ResponseFormat:
     acceptable = [known for known in FORMATS if wanted.get(known.media_type, 0) > 0]
     if not acceptable:
         names = ", ".join(known.media_type for known in FORMATS)
-        raise RequestError(406, "not_acceptable", f"can't answer as {echo(accept)}; accept one of {names}")
+        raise RequestError(ErrorCode.NOT_ACCEPTABLE, f"can't answer as {echo(accept)}; accept one of {names}")
     return min(acceptable, key=lambda known: -wanted[known.media_type])
 
 
@@ -113,7 +114,9 @@ def prediction(probabilities: Any, vocab: list[str], count: int) -> dict[str, An
     Raises RequestError 500 for what is no number, which JSON can't say.
     """
     if not math.isfinite(float(probabilities.sum())):
-        raise RequestError(500, "internal_error", "the model's answer to this picture is no number (NaN or infinite)")
+        raise RequestError(
+            ErrorCode.INTERNAL_ERROR, "the model's answer to this picture is no number (NaN or infinite)"
+        )
     order = probabilities.argsort()[::-1][:count]
     best = [{"class": vocab[index], "confidence": round(float(probabilities[index]), 6)} for index in order]
     return {"class": best[0]["class"], "confidence": best[0]["confidence"], "predictions": best}
@@ -122,5 +125,5 @@ def prediction(probabilities: Any, vocab: list[str], count: int) -> dict[str, An
 def encode(said: Prediction, chosen: ResponseFormat) -> Response:
     """Write a prediction in one of our formats. Raises RequestError 406 where there is no picture to draw on."""
     if chosen.needs_picture and said.draw is None:
-        raise RequestError(406, "not_acceptable", "this model's script reads the input itself; a PNG can't be made")
+        raise RequestError(ErrorCode.NOT_ACCEPTABLE, "this model's script reads the input itself; a PNG can't be made")
     return Response(chosen.encode(said), chosen.content_type or chosen.media_type)

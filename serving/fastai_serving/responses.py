@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+from fastai_serving.errors import ErrorCode
+
 JSON, JSON_LINES, CSV, PNG = "application/json", "application/jsonlines", "text/csv", "image/png"
 #: Characters of a client's or a script's words that an error repeats.
 MAX_MESSAGE = 1000
@@ -12,11 +14,11 @@ _MAX_ECHO = 100
 
 
 class RequestError(Exception):
-    """An HTTP error response: ``status`` is HTTP's, ``code`` is machine-readable."""
+    """An HTTP error response; its ``status`` is the code's unless another is given."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, code: ErrorCode, message: str, status: int | None = None) -> None:
         super().__init__(message)
-        self.status, self.code = status, code
+        self.code, self.status = code, status or code.status
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-INTERNAL = RequestError(500, "internal_error", "the request could not be processed; the server's log has the reason")
+INTERNAL = RequestError(ErrorCode.INTERNAL_ERROR, "the request could not be processed; the server's log has the reason")
 
 
 def echo(text: str) -> str:
@@ -42,5 +44,5 @@ def error_response(error: RequestError) -> Response:
     message = str(error)
     if len(message) > MAX_MESSAGE:
         message = f"{message[:MAX_MESSAGE]}…"
-    body = json.dumps({"error": {"code": error.code, "message": message}}, ensure_ascii=False)
+    body = json.dumps({"error": {"code": error.code.value, "message": message}}, ensure_ascii=False)
     return Response(body.encode("utf-8", "replace"), JSON, error.status)

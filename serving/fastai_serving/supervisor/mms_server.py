@@ -58,10 +58,16 @@ TRIM_ARGUMENT = "-XX:TrimNativeHeapInterval=15000"
 #: Where the image's build puts netty's native transport (so that it works with /tmp mounted noexec) and the plug-in.
 LIBRARIES = Path("/opt/fastai-sagemaker/lib")
 PLUGIN = "mms-plugin.jar"
+#: The plug-in's sources; an image has its jar alone.
+PLUGIN_SOURCES = Path(__file__).resolve().parents[1] / "mms_plugin" / "src"
 #: MMS refuses any port that is not a signed 16-bit number.
 HIGHEST_PORT_WITHOUT_PLUGIN = 32766
 #: What the front end may take to answer what it has accepted; the rest, up to SageMaker's SIGKILL, is for the workers.
 DRAIN_SECONDS = SERVING_STOP_SECONDS - 6
+#: A connection without a request is kept for longer than load balancers keep one, which is 60 s.
+IDLE_SECONDS = 75
+#: Connections at once; the plug-in takes fewer where it may open fewer files.
+MAX_CONNECTIONS = 2000
 #: Names of credentials, and of addresses that hand them out.
 _CREDENTIALS = re.compile(
     r"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|SECURITY_TOKEN|CONTAINER_CREDENTIALS_.*|WEB_IDENTITY_TOKEN_FILE"
@@ -128,7 +134,7 @@ def _compile_plugin() -> Path | None:
 
     Raises UserError when its sources are missing, which are part of the package, or don't compile.
     """
-    sources = sorted((Path(__file__).resolve().parents[1] / "mms_plugin" / "src").rglob("*.java"))
+    sources = sorted(PLUGIN_SOURCES.rglob("*.java"))
     if not sources:
         raise UserError(
             "this installation lacks the plug-in's Java sources (fastai_serving/mms_plugin); install it again"
@@ -244,15 +250,16 @@ def plugin_properties(
         "timeout": settings.timeout_seconds,
         "startup_timeout": settings.startup_seconds,
         "body_timeout": settings.body_seconds,
+        "idle": IDLE_SECONDS,
+        "max_connections": MAX_CONNECTIONS,
         "drain": DRAIN_SECONDS,
+        "model": "" if settings.multi_model else model,
         "models_root": models,
         "model_bytes": settings.model_memory_mb * MB,
         "state": state,
         "handler": HANDLER,
         "preload": str(preload).lower(),
     }
-    if not settings.multi_model:
-        values["model"] = model
     return {f"fastai.{name}": str(value) for name, value in values.items()}
 
 
@@ -271,12 +278,13 @@ def command(settings: Settings, state: Path, plugin: Path | None, properties: Ma
         f"-XX:MaxDirectMemorySize={settings.heap_mb}m",
         *JVM_ARGUMENTS,
         *([TRIM_ARGUMENT] if _trims(java) else []),
-        *settings.jvm_arguments,
         f"-Dmodel_server_home={home}",
         f"-Djava.io.tmpdir={state}",
         f"-Djava.library.path={LIBRARIES}",
         f"-Dlog4j.configurationFile={Path(__file__).with_name('log4j2.xml')}",
         *(f"-D{name}={value}" for name, value in properties.items()),
+        # After the plug-in's properties, which they may set otherwise.
+        *settings.jvm_arguments,
         "-cp",
         classes if plugin is None else f"{plugin}{os.pathsep}{classes}",
         "com.amazonaws.ml.mms.ModelServer" if plugin is None else "org.fastaisagemaker.mms.Server",

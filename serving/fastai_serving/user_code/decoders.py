@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastai_serving.errors import ErrorCode
 from fastai_serving.media_types import media_type
 from fastai_serving.responses import CSV, JSON, RequestError
 from fastai_serving.user_code.hooks import import_decoder
@@ -26,7 +27,7 @@ def body_for_script(body: bytes, content_type: str) -> bytes | str:
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError:
-        raise RequestError(400, "bad_text", "the body is not UTF-8") from None
+        raise RequestError(ErrorCode.BAD_TEXT, "the body is not UTF-8") from None
 
 
 def decode(body: bytes, content_type: str) -> Any:
@@ -35,7 +36,7 @@ def decode(body: bytes, content_type: str) -> Any:
     Raises RequestError 400 for a body that is not what its type says.
     """
     if not body:
-        raise RequestError(400, "empty_body", "the request has no body")
+        raise RequestError(ErrorCode.EMPTY_BODY, "the request has no body")
     kind = media_type(content_type)[0]
     text = body_for_script(body, content_type)
     if kind == JSON:
@@ -47,13 +48,13 @@ def _json(text: str) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RequestError(400, "bad_json", f"the body is no JSON: {error}") from None
+        raise RequestError(ErrorCode.BAD_JSON, f"the body is no JSON: {error}") from None
     if not isinstance(value, list | int | float):
         return value  # NumPy would wrap it into an array of one object, which is of no use to anybody
     try:
         return np.array(value)
     except ValueError:
-        raise RequestError(400, "bad_json", "the lists in the body are not of one shape") from None
+        raise RequestError(ErrorCode.BAD_JSON, "the lists in the body are not of one shape") from None
 
 
 def _csv(text: str) -> np.ndarray:
@@ -63,9 +64,9 @@ def _csv(text: str) -> np.ndarray:
             array: np.ndarray = import_decoder().decode(text, CSV)
     except Exception as error:  # genfromtxt's are many
         reason = " ".join(str(error).split())[:200]
-        raise RequestError(400, "bad_csv", f"the body is no CSV with rows of one length: {reason}") from None
+        raise RequestError(ErrorCode.BAD_CSV, f"the body is no CSV with rows of one length: {reason}") from None
     if array.size == 0:
-        raise RequestError(400, "bad_csv", "the body holds no row")
+        raise RequestError(ErrorCode.BAD_CSV, "the body holds no row")
     return array
 
 
@@ -92,4 +93,4 @@ def _npy(body: bytes) -> np.ndarray:
         # A copy: what came in can't be written to.
         return array.reshape(shape, order="F" if fortran else "C").copy()
     except (ValueError, TypeError, OverflowError, SyntaxError, RecursionError) as error:
-        raise RequestError(400, "bad_npy", f"the body is no array in NumPy's format: {error}") from None
+        raise RequestError(ErrorCode.BAD_NPY, f"the body is no array in NumPy's format: {error}") from None

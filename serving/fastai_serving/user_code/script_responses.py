@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fastai_serving.errors import ErrorCode
 from fastai_serving.media_types import items, media_type, quality
 from fastai_serving.responses import CSV, JSON, JSON_LINES, MAX_MESSAGE, RequestError, Response
 from fastai_serving.user_code.decoders import NPY
@@ -44,7 +45,7 @@ def error_of_script(error: BaseException, script: str = "the script") -> Request
             status = int(value)
             break
     message = hint(error, script) if isinstance(error, ImportError) else None
-    return RequestError(status or 500, "script_error", message or _message(error))
+    return RequestError(ErrorCode.SCRIPT_ERROR, message or _message(error), status)
 
 
 def _attribute(error: BaseException, name: str) -> Any:
@@ -66,7 +67,7 @@ def _message(error: BaseException) -> str:
 
 
 def _refused(message: str) -> RequestError:
-    return RequestError(500, "script_error", message)
+    return RequestError(ErrorCode.SCRIPT_ERROR, message)
 
 
 # Formats.
@@ -295,8 +296,7 @@ def response_from_prediction(result: Any, accept: str, default: str = JSON) -> R
     response = _negotiated(result, accept, default)
     if response is None:
         raise RequestError(
-            406,
-            "not_acceptable",
+            ErrorCode.NOT_ACCEPTABLE,
             f"can't answer as {accept!r}; accept application/json, or for arrays text/csv or {NPY}",
         )
     return response

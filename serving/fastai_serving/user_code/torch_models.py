@@ -16,6 +16,7 @@ import numpy as np
 from fastai_container.errors import ModelFolderError
 from fastai_container.foreign import torchscript
 from fastai_container.model_folder import MANIFEST
+from fastai_serving.errors import ErrorCode
 from fastai_serving.response_formats import prediction
 from fastai_serving.responses import RequestError
 from fastai_serving.user_code.hints import is_installed
@@ -92,7 +93,7 @@ class TorchModule:
             array = array.astype(array.dtype.newbyteorder("="), copy=False)
             return self.torch.from_numpy(np.ascontiguousarray(array))
         except (TypeError, ValueError) as error:
-            raise RequestError(400, "bad_array", f"the body is no array of numbers: {error}") from None
+            raise RequestError(ErrorCode.BAD_ARRAY, f"the body is no array of numbers: {error}") from None
 
 
 def predict_with_learner(learner: Any, picture: Any) -> tuple[Any, Any, Any]:

@@ -13,6 +13,7 @@ from PIL import Image
 from fastai_container.model_folder import ModelManifest, read_manifest
 from fastai_container.pictures import PictureError, center_square, open_picture
 from fastai_serving.environment import WorkerSettings
+from fastai_serving.errors import ErrorCode
 from fastai_serving.response_formats import Prediction, encode, prediction
 from fastai_serving.responses import RequestError, Response
 from fastai_serving.worker.backends import Backend, check_output, load_backend
@@ -48,12 +49,13 @@ def read_picture(request: Request, side: int | None, settings: WorkerSettings) -
     Raises RequestError.
     """
     if not request.body:
-        raise RequestError(400, "empty_body", "the request has no body; send one picture")
+        raise RequestError(ErrorCode.EMPTY_BODY, "the request has no body; send one picture")
     try:
         return open_picture(request.body, side, settings.max_pixels, settings.picture_bytes)
     except PictureError as error:
-        what = seems(request.body) if error.code == "not_an_image" else None
-        raise RequestError(400, error.code, f"{error}; it seems to be {what}" if what else str(error)) from None
+        code = ErrorCode(error.code)
+        what = seems(request.body) if code is ErrorCode.NOT_AN_IMAGE else None
+        raise RequestError(code, f"{error}; it seems to be {what}" if what else str(error)) from None
 
 
 def load_predictor(folder: Path, settings: WorkerSettings, gpu: int | None) -> Predictor:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fastai_serving import logs, media_types
+from fastai_serving.errors import ErrorCode
 from fastai_serving.response_formats import ResponseFormat, choose_format
 from fastai_serving.responses import JSON, RequestError, echo
 
@@ -73,10 +74,12 @@ class Request:
             match = _WHOLE_NUMBER.fullmatch(value)
             if match is None:
                 said = f"top_k={echo(value)} must be a whole number from 1 to {classes}"
-                raise RequestError(400, "bad_custom_attribute", said)
+                raise RequestError(ErrorCode.BAD_CUSTOM_ATTRIBUTE, said)
             found.add(int(match.group(1)))
         if len(found) > 1:
-            raise RequestError(400, "bad_custom_attribute", f"top_k is given {len(found)} times, with different values")
+            raise RequestError(
+                ErrorCode.BAD_CUSTOM_ATTRIBUTE, f"top_k is given {len(found)} times, with different values"
+            )
         return min(classes, *found) if found else classes
 
     def check_is_picture(self) -> None:
@@ -88,8 +91,7 @@ class Request:
         if kind == "application/x-www-form-urlencoded":
             said += " (curl says so unless it is told: -H 'Content-Type: image/jpeg')"
         raise RequestError(
-            415,
-            "unsupported_media_type",
+            ErrorCode.UNSUPPORTED_MEDIA_TYPE,
             f"{said}; send one picture as the body, as image/jpeg, image/png or image/webp",
         )
 

@@ -15,6 +15,7 @@ from fastai_container.errors import ModelFolderError
 from fastai_container.model_folder import MANIFEST, read_manifest
 from fastai_container.pictures import center_square
 from fastai_serving.environment import WorkerSettings
+from fastai_serving.errors import ErrorCode
 from fastai_serving.response_formats import Prediction, encode
 from fastai_serving.responses import CSV, JSON, RequestError, Response
 from fastai_serving.user_code import torch_models
@@ -164,8 +165,7 @@ class ScriptModel:
         arrays = f"an array as {JSON}, {CSV} or {NPY}"
         if self.module:
             raise RequestError(
-                415,
-                "unsupported_media_type",
+                ErrorCode.UNSUPPORTED_MEDIA_TYPE,
                 f"Content-Type {request.content_type!r} is not supported: the model's script has no input_fn, so it "
                 f"takes {arrays}",
             )
@@ -174,7 +174,7 @@ class ScriptModel:
         except RequestError as error:
             if pictures_alone:
                 raise
-            raise RequestError(error.status, error.code, f"{error}, or {arrays}") from None
+            raise RequestError(error.code, f"{error}, or {arrays}", error.status) from None
 
     def _predict(self, data: Any) -> Any:
         """Our predict_fn."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from fastai_serving.errors import ErrorCode
 from fastai_serving.responses import INTERNAL, RequestError, Response, error_response
 from fastai_serving.worker.request import Request, log_failure
 
 _OUT_OF_MEMORY = RequestError(
-    507, "out_of_memory", "there was not enough memory for this request; send a smaller picture"
+    ErrorCode.OUT_OF_MEMORY, "there was not enough memory for this request; send a smaller picture"
 )
 
 

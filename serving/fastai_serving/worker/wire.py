@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from http import HTTPStatus
 
+from fastai_serving.errors import ErrorCode
 from fastai_serving.media_types import content_type_for, printable
 from fastai_serving.responses import INTERNAL, JSON, RequestError, Response, echo, error_response
 
@@ -47,18 +48,17 @@ def _checked(response: Response, accept: str, default_accept: str, limit: int) -
     if not isinstance(kind, str) or not kind.strip() or not printable(kind) or len(kind) > MAX_HEADER:
         said = echo(kind) if isinstance(kind, str) else f"a {type(kind).__name__}"
         raise RequestError(
-            500,
-            "script_error",
+            ErrorCode.SCRIPT_ERROR,
             f"the script's content type {said} is not printable ASCII of 1 to {MAX_HEADER} characters",
         )
     for name, value in response.headers.items():
         if not printable(f"{name}{value}") or len(value) > MAX_HEADER:
-            raise RequestError(500, "script_error", f"the answer's header {echo(name)} is not printable ASCII")
+            raise RequestError(ErrorCode.SCRIPT_ERROR, f"the answer's header {echo(name)} is not printable ASCII")
     if not isinstance(response.status, int) or not 200 <= response.status <= 599:
-        raise RequestError(500, "script_error", "the answer's status is none from 200 to 599")
+        raise RequestError(ErrorCode.SCRIPT_ERROR, "the answer's status is none from 200 to 599")
     body = bytes(response.body)
     if len(body) > limit:
         raise RequestError(
-            507, "answer_too_large", f"the model's answer has {len(body):,} bytes; at most {limit:,} can be sent"
+            ErrorCode.ANSWER_TOO_LARGE, f"the model's answer has {len(body):,} bytes; at most {limit:,} can be sent"
         )
     return replace(response, body=body, content_type=kind.strip(), status=int(response.status))

@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import json
 
+from fastai_serving.errors import ErrorCode
 from fastai_serving.responses import MAX_MESSAGE, RequestError, echo, error_response
 
 
 def test_an_error_is_a_code_and_a_sentence():
-    response = error_response(RequestError(400, "truncated", "cut short"))
+    response = error_response(RequestError(ErrorCode.TRUNCATED, "cut short"))
     assert response.status == 400
     assert json.loads(response.body) == {"error": {"code": "truncated", "message": "cut short"}}
 
 
 def test_an_error_of_any_text_can_be_sent():
-    told = json.loads(error_response(RequestError(500, "script_error", "\ud800" * 5000)).body)["error"]["message"]
+    told = json.loads(error_response(RequestError(ErrorCode.SCRIPT_ERROR, "\ud800" * 5000)).body)["error"]["message"]
     assert told == "?" * MAX_MESSAGE + "…"
 
 

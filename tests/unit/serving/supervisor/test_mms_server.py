@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,26 @@ def test_a_model_is_loaded_before_the_fork_only_where_it_survives_one(tmp_path):
     assert not mms_server.preloads(settings, script=True)
     for other in ({"threads": 2}, {"gpus": 1}, {"multi_model": True}):
         assert not mms_server.preloads(dataclasses.replace(settings, **other), script=False)
+
+
+@pytest.mark.parametrize("multi_model", [False, True])
+def test_the_plug_in_is_told_every_setting_and_has_no_default_of_its_own(tmp_path, multi_model):
+    source = (mms_server.PLUGIN_SOURCES / "org" / "fastaisagemaker" / "mms" / "Settings.java").read_text()
+    read = re.findall(r'\b(?:text|number|bytes)\("(\w+)"\)', source)
+    settings = dataclasses.replace(Settings.from_environment({}), multi_model=multi_model)
+    told = mms_server.plugin_properties(settings, tmp_path / "model", tmp_path, tmp_path, script=False, preload=True)
+    assert sorted(told) == sorted(f"fastai.{name}" for name in read)
+    assert told["fastai.model"] == ("" if multi_model else str(tmp_path / "model"))
+    # Every other way to a system property would have, or allow, a value that Python doesn't know.
+    assert re.findall(r"getProperty\(.*|get(?:Integer|Long|Boolean)\(.*", source) == ['getProperty("fastai." + name);']
+
+
+def test_a_jvm_argument_wins_over_a_property_of_the_plug_in(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(mms_server, "server_home", lambda: tmp_path)
+    monkeypatch.setattr(mms_server, "find_java", lambda: "java")
+    settings = dataclasses.replace(Settings.from_environment({}), jvm_arguments=("-Dfastai.idle=2",))
+    command = mms_server.command(settings, tmp_path, tmp_path, {"fastai.idle": "75"})
+    assert command.index("-Dfastai.idle=2") > command.index("-Dfastai.idle=75")
 
 
 def test_a_properties_file_keeps_backslashes(tmp_path: Path):

@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+from fastai_serving.errors import ErrorCode
 from fastai_serving.responses import RequestError
 from fastai_serving.user_code import torch_models
 from fastai_serving.user_code.torch_models import (
@@ -53,7 +54,7 @@ def test_a_label_among_several_is_said_as_the_built_in_model_does():
 
 def test_a_wrong_top_k_is_the_clients_error():
     def refuse(classes: int) -> int:
-        raise RequestError(400, "bad_custom_attribute", f"1 to {classes}")
+        raise RequestError(ErrorCode.BAD_CUSTOM_ATTRIBUTE, f"1 to {classes}")
 
     with pytest.raises(RequestError, match="1 to 2"):
         learner_content(learner(["a", "b"]), ("b", np.int64(1), np.array([0.25, 0.75])), refuse)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from fastai_serving.errors import ErrorCode
 from fastai_serving.responses import RequestError, Response
 from fastai_serving.worker.request import REQUEST_ID, Request
 from fastai_serving.worker.served_model import guarded
@@ -14,7 +15,7 @@ REQUEST = Request({REQUEST_ID: "id 7"}, b"", "", "")
 @pytest.mark.parametrize(
     ("error", "status", "code", "logged"),
     [
-        (RequestError(415, "unsupported_media_type", "odd"), 415, "unsupported_media_type", False),
+        (RequestError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "odd"), 415, "unsupported_media_type", False),
         (MemoryError(), 507, "out_of_memory", False),
         (ValueError("our own fault"), 500, "internal_error", True),
     ],

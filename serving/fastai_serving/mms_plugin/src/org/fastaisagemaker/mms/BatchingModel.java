@@ -43,7 +43,7 @@ final class BatchingModel extends Model {
         setMaxBatchDelay(Settings.BATCH_DELAY);
     }
 
-    /** Timeout for any worker response, model loading included; ModelLifecycle sees to overdue requests. */
+    /** Timeout for any worker response, model loading included; ModelWatch sees to overdue requests. */
     @Override
     public int getResponseTimeoutSeconds() {
         long longest = TimeUnit.NANOSECONDS.toSeconds(limit(getBatchSize())) + 60;
@@ -189,13 +189,13 @@ final class BatchingModel extends Model {
             return 0;
         }
         int refused = 0;
-        long fit = left * Math.max(1, ModelLifecycle.loaded(getModelName())) / each;
+        long fit = left * Math.max(1, Workers.loaded(getModelName())) / each;
         while (queue.size() > fit) {
             Job job = queue.pollLast();
             if (job == null) {
                 break;
             }
-            job.sendError(HttpResponseStatus.SERVICE_UNAVAILABLE, Stop.WORDS);
+            job.sendError(HttpResponseStatus.SERVICE_UNAVAILABLE, Stopping.MESSAGE);
             refused++;
         }
         return refused;

@@ -63,7 +63,7 @@ final class Body {
             room = Math.min(Settings.MAX_REQUEST, Math.max(needed, Math.max(FIRST / 4, 2L * bytes.length)));
         }
         if (!upload.hold(room - bytes.length)) {
-            return new HttpError(503, "busy", "the server holds as many requests as it has memory for; try again");
+            return new HttpError(ErrorCode.BUSY, "the server holds as many requests as it has memory for; try again");
         }
         bytes = Arrays.copyOf(bytes, (int) room);
         return null;
@@ -75,7 +75,7 @@ final class Body {
         byte[] content = size == bytes.length ? bytes : Arrays.copyOf(bytes, size);
         // False: its memory was given to others in this very moment.
         if (upload != null && !upload.end(size) && refusal == null) {
-            refusal = Connection.halted();
+            refusal = Upload.halted();
         }
         if (refusal != null) {
             return new RefusedRequest(request, refusal);
@@ -99,8 +99,7 @@ final class Body {
 
     static HttpError tooLarge() {
         return new HttpError(
-                413,
-                "too_large",
+                ErrorCode.TOO_LARGE,
                 "the request's body is larger than " + Settings.MAX_REQUEST + " bytes, the limit that "
                         + "SAGEMAKER_MAX_PAYLOAD_IN_MB sets; send a smaller picture");
     }

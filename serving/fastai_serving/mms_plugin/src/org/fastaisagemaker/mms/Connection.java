@@ -20,7 +20,20 @@ final class Connection {
             Math.min(TimeUnit.SECONDS.toNanos(5), Math.min(Upload.WAIT, IDLE) / 4);
     private static final Set<Connection> OPEN = ConcurrentHashMap.newKeySet();
 
-    private final RequestReader reader;
+    /** How far the request of a connection has come. */
+    interface Progress {
+        boolean isReadingHead();
+
+        /** The body that is arriving, or null. */
+        Upload currentUpload();
+
+        boolean isAnswering();
+
+        /** Gives up what is arriving, and the connection with it. */
+        void fail(HttpError why);
+    }
+
+    private final Progress reader;
     private ChannelHandlerContext context;
     private ScheduledFuture<?> looking;
     /** Since when (System.nanoTime) there is nothing to do, or the client has taken nothing of an answer. */
@@ -30,7 +43,7 @@ final class Connection {
     /** How far the sending of answers was at the last look. */
     private long sent = -1;
 
-    Connection(RequestReader reader) {
+    Connection(Progress reader) {
         this.reader = reader;
     }
 
@@ -40,7 +53,7 @@ final class Connection {
         looking = context.executor().scheduleWithFixedDelay(this::look, LOOK, LOOK, TimeUnit.NANOSECONDS);
         OPEN.add(this);
         if (OPEN.size() > Settings.MAX_CONNECTIONS && !closeLongestIdle()) {
-            reader.fail(new HttpError(503, "busy", "there are as many connections as may be; try again", true));
+            reader.fail(new HttpError(ErrorCode.BUSY, "there are as many connections as may be; try again", true));
         }
     }
 
@@ -98,13 +111,8 @@ final class Connection {
 
     private void lost(Upload upload) {
         if (reader.currentUpload() == upload) {
-            reader.fail(halted());
+            reader.fail(Upload.halted());
         }
-    }
-
-    static HttpError halted() {
-        String message = "the request's body came to a halt, and its memory was needed for others; try again";
-        return new HttpError(408, "request_timeout", message, true);
     }
 
     private void look() {
@@ -133,7 +141,7 @@ final class Connection {
         String message =
                 "the request's " + part + " did not arrive in time; the limit of FASTAI_SAGEMAKER_BODY_TIMEOUT is "
                         + Settings.BODY_SECONDS + " s without progress";
-        return new HttpError(408, "request_timeout", message, true);
+        return new HttpError(ErrorCode.REQUEST_TIMEOUT, message, true);
     }
 
     /** Whether there is something that the client has not taken; notes when it took the last of it. */

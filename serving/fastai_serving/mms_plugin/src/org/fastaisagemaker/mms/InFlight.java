@@ -1,5 +1,7 @@
 package org.fastaisagemaker.mms;
 
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 
@@ -9,6 +11,8 @@ final class InFlight {
     private static final AtomicLong BYTES = new AtomicLong();
     /** All bytes ever held. */
     private static final AtomicLong CARRIED = new AtomicLong();
+    /** Requests that each model of a multi-model endpoint has now. */
+    private static final Map<String, Integer> INVOKING = new ConcurrentHashMap<>();
     private static volatile boolean draining;
 
     private InFlight() {}
@@ -46,6 +50,21 @@ final class InFlight {
 
     static long carried() {
         return CARRIED.get();
+    }
+
+    /** A request to this model of a multi-model endpoint has begun. */
+    static void invoke(String model) {
+        INVOKING.merge(model, 1, Integer::sum);
+    }
+
+    /** A request to this model has ended. */
+    static void invoked(String model) {
+        INVOKING.computeIfPresent(model, (name, count) -> count > 1 ? count - 1 : null);
+    }
+
+    /** How many requests this model has now. */
+    static int invoking(String model) {
+        return INVOKING.getOrDefault(model, 0);
     }
 
     static void drain() {

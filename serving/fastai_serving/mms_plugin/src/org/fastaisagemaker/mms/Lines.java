@@ -15,13 +15,13 @@ final class Lines {
     private int begin;
 
     /** Adds bytes up to the next LF; whether that came. Raises an HttpError when there are more than {@code limit}. */
-    boolean gather(ByteBuf in, int limit, int status, String code) throws HttpError {
+    boolean gather(ByteBuf in, int limit, ErrorCode code) throws HttpError {
         int from = in.readerIndex();
         int found = in.indexOf(from, in.writerIndex(), (byte) '\n');
         int count = (found < 0 ? in.writerIndex() : found + 1) - from;
         int needed = size + count;
         if (needed > limit) {
-            throw new HttpError(status, code, "the limit is " + limit + " bytes", true);
+            throw new HttpError(code, "the limit is " + limit + " bytes", true);
         }
         if (needed > bytes.length) {
             bytes = Arrays.copyOf(bytes, Math.max(needed, Math.min(limit, Math.max(FIRST, 2 * bytes.length))));

@@ -2,12 +2,13 @@ package org.fastaisagemaker.mms;
 
 import com.amazonaws.ml.mms.wlm.Model;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 
-/** How a process ended that was loading a model, when it could not say so itself. */
+/** Why a model could not be loaded: what its worker wrote, or else how its process ended. */
 final class LoadFailure {
     private static final Map<Integer, String> SIGNALS =
             Map.of(4, "SIGILL", 6, "SIGABRT", 7, "SIGBUS", 8, "SIGFPE", 9, "SIGKILL", 11, "SIGSEGV", 15, "SIGTERM");
@@ -42,6 +43,18 @@ final class LoadFailure {
     private static String limit() {
         long limit = Memory.limit();
         return limit < 0 ? "" : " (its limit is " + (limit >> 20) + " MB)";
+    }
+
+    /** What a worker wrote about why it could not load the model, without line breaks; null when it wrote nothing. */
+    static String written(String model) {
+        Path path = Path.of(Settings.STATE, "load-failure-" + model);
+        try {
+            String reason = Files.readString(path, StandardCharsets.UTF_8);
+            Files.delete(path);
+            return reason.strip().replace('\n', ' ');
+        } catch (IOException e) {
+            return null;
+        }
     }
 
     /** How the process ended that a model was loaded in; null when none has, as far as can be seen now. */

@@ -47,7 +47,7 @@ final class MultiModel {
             return null;
         }
         if (!HttpMethod.POST.equals(method)) {
-            throw new HttpError(405, "method_not_allowed", "only POST is answered here");
+            throw new HttpError(ErrorCode.METHOD_NOT_ALLOWED, "only POST is answered here");
         }
         String name = name(segments[2]);
         if (CHANGING.contains(name) || !ModelManager.getInstance().getModels().containsKey(name)) {
@@ -69,7 +69,7 @@ final class MultiModel {
             String name = name(text(body, "model_name"));
             String folder = folder(text(body, "url"));
             if (ModelManager.getInstance().getModels().containsKey(name) || !CHANGING.add(name)) {
-                throw new HttpError(409, "already_loaded", "the model " + name + " is loaded already");
+                throw new HttpError(ErrorCode.ALREADY_LOADED, "the model " + name + " is loaded already");
             }
             request.release();
             change(channel, name, () -> load(name, folder));
@@ -89,9 +89,9 @@ final class MultiModel {
             request.release();
             change(channel, name, () -> unload(name));
         } else if (segments.length > 3) {
-            throw new HttpError(404, "not_found", "there is nothing here");
+            throw new HttpError(ErrorCode.NOT_FOUND, "there is nothing here");
         } else {
-            throw new HttpError(405, "method_not_allowed", "models are listed by GET, loaded by POST, unloaded by DELETE");
+            throw new HttpError(ErrorCode.METHOD_NOT_ALLOWED, "models are listed by GET, loaded by POST, unloaded by DELETE");
         }
     }
 
@@ -108,7 +108,7 @@ final class MultiModel {
                     } catch (HttpError e) {
                         answer = Responses.error(e);
                     } catch (Exception e) {
-                        answer = Responses.error(500, "internal_error", "the model's processes could not be changed: " + e);
+                        answer = Responses.error(ErrorCode.INTERNAL_ERROR, "the model's processes could not be changed: " + e);
                     } finally {
                         CHANGING.remove(name);
                     }
@@ -120,19 +120,18 @@ final class MultiModel {
         long free = Memory.free();
         if (free < Settings.MODEL_BYTES) {
             throw new HttpError(
-                    507,
-                    "out_of_memory",
+                    ErrorCode.OUT_OF_MEMORY,
                     "there is not enough memory for one more model: " + (free >> 20) + " MB are free, "
                             + (Settings.MODEL_BYTES >> 20) + " MB are needed; unload one");
         }
         HttpResponseStatus status;
         long begin = System.nanoTime();
         try {
-            ModelLifecycle.failure(name); // of an earlier attempt
+            LoadFailure.written(name); // of an earlier attempt
             status = ModelLifecycle.register(name, folder).get(Settings.STARTUP_SECONDS, TimeUnit.SECONDS);
         } catch (TimeoutException e) {
             ModelLifecycle.unregister(name);
-            throw new HttpError(500, "load_failed", "the model was not loaded in " + Settings.STARTUP_SECONDS + " s");
+            throw new HttpError(ErrorCode.LOAD_FAILED, "the model was not loaded in " + Settings.STARTUP_SECONDS + " s");
         } catch (Exception e) {
             ModelLifecycle.unregister(name);
             throw e;
@@ -140,7 +139,7 @@ final class MultiModel {
         if (status.code() == 200) {
             return Responses.json(200, Map.of("status", "the model " + name + " is loaded"));
         }
-        String reason = ModelLifecycle.failure(name);
+        String reason = LoadFailure.written(name);
         boolean memory = status.code() == 507;
         if (reason == null) {
             Model model = ModelManager.getInstance().getModels().get(name);
@@ -150,16 +149,16 @@ final class MultiModel {
         }
         ModelLifecycle.unregister(name);
         if (memory) {
-            throw new HttpError(507, "out_of_memory", "there was not enough memory to load the model; unload one");
+            throw new HttpError(ErrorCode.OUT_OF_MEMORY, "there was not enough memory to load the model; unload one");
         }
-        throw new HttpError(500, "load_failed", reason);
+        throw new HttpError(ErrorCode.LOAD_FAILED, reason);
     }
 
     private static FullHttpResponse unload(String name) throws Exception {
         // Requests that the model has already taken are answered first; new ones get 404 from now on.
         Model model = ModelManager.getInstance().getModels().get(name);
         long end = System.currentTimeMillis() + Settings.TIMEOUT_SECONDS * 1000L;
-        while (FrontendHandler.invoking(name) > 0 && System.currentTimeMillis() < end) {
+        while (InFlight.invoking(name) > 0 && System.currentTimeMillis() < end) {
             Thread.sleep(2);
         }
         if (model == null || !ModelLifecycle.unregister(name)) {
@@ -201,7 +200,7 @@ final class MultiModel {
         try {
             return Math.max(0, Integer.parseInt(values.get(0)));
         } catch (NumberFormatException e) {
-            throw new HttpError(400, "bad_request", key + " must be a whole number");
+            throw new HttpError(ErrorCode.BAD_REQUEST, key + " must be a whole number");
         }
     }
 
@@ -209,7 +208,7 @@ final class MultiModel {
         try {
             return JsonParser.parseString(text).getAsJsonObject();
         } catch (JsonParseException | IllegalStateException e) {
-            throw new HttpError(400, "bad_request", "the body must be a JSON object with model_name and url");
+            throw new HttpError(ErrorCode.BAD_REQUEST, "the body must be a JSON object with model_name and url");
         }
     }
 
@@ -217,13 +216,13 @@ final class MultiModel {
         try {
             return body.get(key).getAsString();
         } catch (RuntimeException e) {
-            throw new HttpError(400, "bad_request", "the body must be a JSON object with model_name and url");
+            throw new HttpError(ErrorCode.BAD_REQUEST, "the body must be a JSON object with model_name and url");
         }
     }
 
     private static String name(String name) throws HttpError {
         if (!NAME.matcher(name).matches()) {
-            throw new HttpError(400, "bad_model_name", "a model's name is made of letters, digits, '.', '_' and '-'");
+            throw new HttpError(ErrorCode.BAD_MODEL_NAME, "a model's name is made of letters, digits, '.', '_' and '-'");
         }
         return name;
     }
@@ -234,7 +233,7 @@ final class MultiModel {
             Path root = Path.of(Settings.MODELS_ROOT).toRealPath();
             Path named = Path.of(url).toAbsolutePath().normalize();
             if (named.startsWith(root) && Files.notExists(named)) {
-                throw new HttpError(404, "model_not_found", "there is no folder " + named);
+                throw new HttpError(ErrorCode.MODEL_NOT_FOUND, "there is no folder " + named);
             }
             Path folder = named.toRealPath();
             // A file would be taken for an archive and unpacked.
@@ -243,17 +242,17 @@ final class MultiModel {
                     // Its worker starts in there, and could not say why it can't.
                     Object user = Files.getAttribute(Path.of("/proc/self"), "unix:uid");
                     String what = folder + " can't be read by user " + user + ": allow it (chmod -R a+rX)";
-                    throw new HttpError(500, "load_failed", what);
+                    throw new HttpError(ErrorCode.LOAD_FAILED, what);
                 }
                 return folder.toString();
             }
         } catch (IOException | RuntimeException e) {
             // as if it were elsewhere: what exists on the machine is nobody's business
         }
-        throw new HttpError(400, "bad_url", "url must be a model's folder below " + Settings.MODELS_ROOT);
+        throw new HttpError(ErrorCode.BAD_URL, "url must be a model's folder below " + Settings.MODELS_ROOT);
     }
 
     private static HttpError notFound(String name) {
-        return new HttpError(404, "model_not_found", "no model named " + name + " is loaded");
+        return new HttpError(ErrorCode.MODEL_NOT_FOUND, "no model named " + name + " is loaded");
     }
 }

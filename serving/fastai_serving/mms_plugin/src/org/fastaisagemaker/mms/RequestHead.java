@@ -122,7 +122,7 @@ final class RequestHead {
             throw bad("its first line is not 'METHOD TARGET HTTP/1.1'");
         }
         if (text.charAt(5) != '1') {
-            throw new HttpError(505, "http_version_not_supported", "this server speaks HTTP/1.1 and HTTP/1.0", true);
+            throw new HttpError(ErrorCode.HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1 and HTTP/1.0", true);
         }
         return text.charAt(7) == '0' ? HttpVersion.HTTP_1_0 : HttpVersion.HTTP_1_1;
     }
@@ -200,7 +200,7 @@ final class RequestHead {
     private static boolean expects(HttpRequest request) throws HttpError {
         for (String value : request.headers().getAll(HttpHeaderNames.EXPECT)) {
             if (!value.equalsIgnoreCase("100-continue")) {
-                throw new HttpError(417, "expectation_failed", "the only Expect that is met is 100-continue", true);
+                throw new HttpError(ErrorCode.EXPECTATION_FAILED, "the only Expect that is met is 100-continue", true);
             }
         }
         return request.headers().contains(HttpHeaderNames.EXPECT)
@@ -225,6 +225,6 @@ final class RequestHead {
     }
 
     static HttpError bad(String why) {
-        return new HttpError(400, "bad_request", "this is no valid HTTP request: " + why, true);
+        return new HttpError(ErrorCode.BAD_REQUEST, "this is no valid HTTP request: " + why, true);
     }
 }

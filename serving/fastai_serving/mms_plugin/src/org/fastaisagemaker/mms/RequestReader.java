@@ -19,7 +19,7 @@ import java.util.concurrent.TimeUnit;
  * <p>What can't be read, or comes too slowly, is answered and the connection closed. What is refused from its head is
  * read to its end, within limits, so that a client that is still sending gets the answer and not a reset connection.
  */
-final class RequestReader extends ChannelInboundHandlerAdapter {
+final class RequestReader extends ChannelInboundHandlerAdapter implements Connection.Progress {
     private static final int MAX_LINE = 8 * 1024;
     private static final int MAX_HEAD = 32 * 1024 + MAX_LINE;
     /** Bytes of all chunks' extensions: they are of no use to anybody. */
@@ -157,8 +157,8 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
         boolean first = lines.isFirst();
         boolean found =
                 first
-                        ? lines.gather(in, MAX_LINE, 414, "uri_too_long")
-                        : lines.gather(in, MAX_HEAD, 431, "headers_too_large");
+                        ? lines.gather(in, MAX_LINE, ErrorCode.URI_TOO_LONG)
+                        : lines.gather(in, MAX_HEAD, ErrorCode.HEADERS_TOO_LARGE);
         if (!found) {
             return;
         }
@@ -207,7 +207,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
     }
 
     private void chunkLine(ByteBuf in) throws HttpError {
-        if (!lines.gather(in, MAX_LINE, 400, "bad_request")) {
+        if (!lines.gather(in, MAX_LINE, ErrorCode.BAD_REQUEST)) {
             return;
         }
         missing = ChunkLine.size(lines.bytes, lines.size);
@@ -224,7 +224,7 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
 
     /** Fields after the last chunk: their form is checked, and nothing uses them. */
     private void trailers(ByteBuf in) throws HttpError {
-        if (!lines.gather(in, MAX_HEAD, 431, "headers_too_large")) {
+        if (!lines.gather(in, MAX_HEAD, ErrorCode.HEADERS_TOO_LARGE)) {
             return;
         }
         if (!lines.isEmpty()) {
@@ -261,7 +261,8 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
     }
 
     /** Answers what can't be read to its end; nothing more is read from this connection. */
-    void fail(HttpError why) {
+    @Override
+    public void fail(HttpError why) {
         if (paused || state == State.CLOSED) {
             return;
         }
@@ -314,15 +315,18 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
         return inputEnded && rest == null;
     }
 
-    boolean isAnswering() {
+    @Override
+    public boolean isAnswering() {
         return paused;
     }
 
-    boolean isReadingHead() {
+    @Override
+    public boolean isReadingHead() {
         return lines.size > 0;
     }
 
-    Upload currentUpload() {
+    @Override
+    public Upload currentUpload() {
         return body == null ? null : body.upload;
     }
 
@@ -347,8 +351,8 @@ final class RequestReader extends ChannelInboundHandlerAdapter {
 
     @Override
     public void userEventTriggered(ChannelHandlerContext context, Object event) {
-        if (event == Stop.TIME_IS_UP && (request != null || lines.size > 0)) {
-            fail(Stop.refusal());
+        if (event == Stopping.TIME_IS_UP && (request != null || lines.size > 0)) {
+            fail(Stopping.error());
         }
         if (event instanceof ChannelInputShutdownEvent) {
             inputEnded = true;

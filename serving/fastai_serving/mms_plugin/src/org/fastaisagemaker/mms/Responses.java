@@ -7,6 +7,7 @@ import io.netty.handler.codec.http.DefaultFullHttpResponse;
 import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.HttpVersion;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
@@ -40,15 +41,34 @@ final class Responses {
         return response;
     }
 
-    static FullHttpResponse error(int status, String code, String message) {
-        return json(status, Map.of("error", Map.of("code", code, "message", message)));
+    /** The same without its body, as HEAD wants it. Releases {@code response}. */
+    static FullHttpResponse headOf(FullHttpResponse response) {
+        HttpUtil.setContentLength(response, response.content().readableBytes());
+        FullHttpResponse head =
+                new DefaultFullHttpResponse(
+                        response.protocolVersion(),
+                        response.status(),
+                        Unpooled.EMPTY_BUFFER,
+                        response.headers(),
+                        response.trailingHeaders());
+        response.release();
+        return head;
     }
 
-    static FullHttpResponse error(HttpError refusal) {
-        FullHttpResponse answer = error(refusal.status, refusal.code, refusal.getMessage());
-        if (refusal.headerName() != null) {
-            answer.headers().set(refusal.headerName(), refusal.headerValue());
+    static FullHttpResponse error(ErrorCode code, String message) {
+        return error(code, code.status(), message);
+    }
+
+    /** An error with another status than its code's own. */
+    static FullHttpResponse error(ErrorCode code, int status, String message) {
+        return json(status, Map.of("error", Map.of("code", code.code(), "message", message)));
+    }
+
+    static FullHttpResponse error(HttpError error) {
+        FullHttpResponse response = error(error.code, error.getMessage());
+        if (error.headerName() != null) {
+            response.headers().set(error.headerName(), error.headerValue());
         }
-        return answer;
+        return response;
     }
 }

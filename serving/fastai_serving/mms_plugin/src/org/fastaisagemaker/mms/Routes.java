@@ -28,7 +28,7 @@ final class Routes {
         if (!anothersEndpoint(path)) {
             String allowed = allowed(path);
             if (!Arrays.asList(allowed.split(", ")).contains(request.method().name())) {
-                throw new HttpError(405, "method_not_allowed", "here the methods are " + allowed).with("Allow", allowed);
+                throw new HttpError(ErrorCode.METHOD_NOT_ALLOWED, "here the methods are " + allowed).with("Allow", allowed);
             }
         }
         if (body) {
@@ -36,8 +36,7 @@ final class Routes {
                 if (!coding.isEmpty() && !coding.equalsIgnoreCase("identity")) {
                     String shown = coding.replaceAll("[^!-~]", "?");
                     throw new HttpError(
-                                    415,
-                                    "unsupported_media_type",
+                                    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
                                     "the body has Content-Encoding " + (shown.length() > 40 ? shown.substring(0, 40) : shown)
                                             + ", which is not decoded here; send the picture as it is")
                             .with("Accept-Encoding", "identity");
@@ -56,7 +55,7 @@ final class Routes {
                 return READ;
             case "/invocations":
                 if (Settings.multiModel()) {
-                    throw new HttpError(404, "not_found", "this is a multi-model endpoint: POST /models/NAME/invoke");
+                    throw new HttpError(ErrorCode.NOT_FOUND, "this is a multi-model endpoint: POST /models/NAME/invoke");
                 }
                 return INVOKE;
             default:
@@ -73,7 +72,7 @@ final class Routes {
                 return INVOKE;
             }
         }
-        throw new HttpError(404, "not_found", "there is nothing here; POST a picture to /invocations");
+        throw new HttpError(ErrorCode.NOT_FOUND, "there is nothing here; POST a picture to /invocations");
     }
 
     /** Whether another plug-in of multi-model-server's answers this path. */

@@ -19,21 +19,16 @@ import io.netty.channel.EventLoopGroup;
 import io.netty.handler.codec.http.HttpResponseEncoder;
 import io.netty.util.internal.logging.InternalLoggerFactory;
 import io.netty.util.internal.logging.Slf4JLoggerFactory;
-import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.net.InetSocketAddress;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.concurrent.CountDownLatch;
 import org.apache.commons.cli.CommandLine;
 import org.apache.commons.cli.DefaultParser;
 
 /**
  * multi-model-server with one listening address and our own handlers in front of its own: see FrontendHandler. Its
- * management API has no address at all. SIGTERM drains (a shutdown hook): see Stop.
+ * management API has no address at all. SIGTERM drains (a shutdown hook): see Drain.
  */
 public final class Server extends ModelServer {
     /**
@@ -59,26 +54,18 @@ public final class Server extends ModelServer {
             InternalLoggerFactory.setDefaultFactory(Slf4JLoggerFactory.INSTANCE);
             PluginsManager.getInstance().initialize();
             Server server = new Server(ConfigManager.getInstance());
-            ModelLifecycle.watchStart();
+            ModelWatch.begin();
             server.start();
-            Runtime.getRuntime().addShutdownHook(new Thread(() -> Stop.drain(server.listening), "drain"));
-            ModelLifecycle.start();
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> Drain.run(server.listening), "drain"));
+            if (Settings.multiModel()) {
+                Readiness.start();
+            } else {
+                ModelLifecycle.loadSingle();
+            }
             new CountDownLatch(1).await();
         } catch (Throwable e) {
-            fail("the model server can't start: " + e);
+            FatalError.exit("the model server can't start: " + e);
         }
-    }
-
-    /** Ends the process; the supervisor, which reads the file, says why. */
-    static void fail(String reason) {
-        try {
-            // Moved into its place: the supervisor must not read half of it.
-            Path partial = Files.write(Path.of(Settings.STATE, ".failure"), reason.getBytes(StandardCharsets.UTF_8));
-            Files.move(partial, Path.of(Settings.STATE, "failure"), StandardCopyOption.ATOMIC_MOVE);
-        } catch (IOException e) {
-            System.err.println(reason);
-        }
-        Runtime.getRuntime().halt(1);
     }
 
     /** log4j, packed into one jar, prints a remark about its own speed to standard output; it is of use to nobody. */
@@ -111,7 +98,7 @@ public final class Server extends ModelServer {
                                 new ChannelInitializer<Channel>() {
                                     @Override
                                     protected void initChannel(Channel channel) {
-                                        Stop.CONNECTIONS.add(channel);
+                                        Drain.CONNECTIONS.add(channel);
                                         addHandlers(channel.pipeline());
                                     }
                                 });
@@ -128,7 +115,7 @@ public final class Server extends ModelServer {
         RequestReader reader = new RequestReader();
         pipeline.addLast("encoder", new HttpResponseEncoder());
         pipeline.addLast("reader", reader);
-        pipeline.addLast("door", new FrontendHandler(reader));
+        pipeline.addLast("frontend", new FrontendHandler(reader));
         pipeline.addLast("handler", new HttpRequestHandler(chain));
     }
 }

@@ -24,9 +24,9 @@ final class Settings {
     /** Seconds without progress after which a request that is arriving is given up. */
     static final int BODY_SECONDS = number("body_timeout");
     /** Seconds after which a connection without a request is closed: more than the 60 that load balancers keep one. */
-    static final int IDLE_SECONDS = Integer.getInteger("fastai.idle", 75);
+    static final int IDLE_SECONDS = number("idle");
     /** Connections at once; workers, jars and pipes need open files, too. */
-    static final int MAX_CONNECTIONS = Math.min(Integer.getInteger("fastai.max_connections", 2000), openFiles() / 2);
+    static final int MAX_CONNECTIONS = Math.min(number("max_connections"), openFiles() / 2);
     static final int WORKERS = number("workers");
     static final int BATCH_SIZE = number("batch_size");
     /** Bytes of a batch's bodies; one that is larger by itself is a batch of its own. */
@@ -45,8 +45,8 @@ final class Settings {
     static final int STARTUP_SECONDS = number("startup_timeout");
     /** Seconds after SIGTERM in which what is in flight is answered. */
     static final int DRAIN_SECONDS = number("drain");
-    /** The model folder, or null on a multi-model endpoint. */
-    static final String MODEL = System.getProperty("fastai.model");
+    /** The model folder; empty on a multi-model endpoint. */
+    static final String MODEL = text("model");
     /** The folder below which a multi-model endpoint's models lie. */
     static final String MODELS_ROOT = text("models_root");
     /** A private folder; workers and this process leave the reason of a failure there. */
@@ -59,7 +59,7 @@ final class Settings {
     private Settings() {}
 
     static boolean multiModel() {
-        return MODEL == null;
+        return MODEL.isEmpty();
     }
 
     /** How many files this process may have open. */

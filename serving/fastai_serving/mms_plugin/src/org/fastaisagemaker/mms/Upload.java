@@ -29,6 +29,12 @@ final class Upload {
         UPLOADS.add(this);
     }
 
+    /** What the request is told whose memory was given to others. */
+    static HttpError halted() {
+        String message = "the request's body came to a halt, and its memory was needed for others; try again";
+        return new HttpError(ErrorCode.REQUEST_TIMEOUT, message, true);
+    }
+
     void received(long bytes) {
         until = Math.min(System.nanoTime() + WAIT, until + bytes * PER_BYTE);
     }

@@ -6,11 +6,13 @@ import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.handler.codec.ByteToMessageDecoder;
 import io.netty.handler.codec.CorruptedFrameException;
+import io.netty.handler.codec.http.HttpResponseStatus;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.fastaisagemaker.mms.ErrorCode;
 import org.fastaisagemaker.mms.ResponseMemory;
 
 /**
@@ -115,21 +117,21 @@ public class ModelResponseDecoder extends ByteToMessageDecoder {
         body = null;
         long most = Math.min(limit, ResponseMemory.LARGEST);
         if (size > most) {
-            refuse(507, "Insufficient Storage", "answer_too_large",
+            refuse(
+                    ErrorCode.ANSWER_TOO_LARGE,
                     "the model's answer has " + size + " bytes, more than the " + most + " that can be sent");
         } else if (ResponseMemory.hold(channel, size)) {
             body = new byte[size];
         } else {
             prediction.getHeaders().put("retry-after", "1");
-            refuse(503, "Service Unavailable", "busy",
-                    "the server holds as many answers as it has memory for; try again");
+            refuse(ErrorCode.BUSY, "the server holds as many answers as it has memory for; try again");
         }
     }
 
-    private void refuse(int status, String phrase, String code, String message) {
-        String json = "{\"error\": {\"code\": \"" + code + "\", \"message\": \"" + message + "\"}}";
-        prediction.setStatusCode(status);
-        prediction.setReasonPhrase(phrase);
+    private void refuse(ErrorCode code, String message) {
+        String json = "{\"error\": {\"code\": \"" + code.code() + "\", \"message\": \"" + message + "\"}}";
+        prediction.setStatusCode(code.status());
+        prediction.setReasonPhrase(HttpResponseStatus.valueOf(code.status()).reasonPhrase());
         prediction.setContentType("application/json");
         prediction.getHeaders().put("content-type", "application/json");
         prediction.setResp(json.getBytes(StandardCharsets.UTF_8));

@@ -14,29 +14,20 @@ import org.slf4j.LoggerFactory;
  * What happens after SIGTERM: no more connections are taken, and what is in flight is answered. What can't be done in
  * the time that is left is refused as soon as that shows.
  */
-final class Stop {
-    /** Goes through each connection's pipeline when the time is up: who has a request refuses it. */
-    static final Object TIME_IS_UP = new Object();
-
+final class Drain {
+    /** The connections that there are now. */
     static final ChannelGroup CONNECTIONS = new DefaultChannelGroup("connections", GlobalEventExecutor.INSTANCE, true);
 
-    /** multi-model-server puts them into an answer of its own form. */
-    static final String WORDS = "the server is stopping";
-
-    private static final Logger LOGGER = LoggerFactory.getLogger(Stop.class);
+    private static final Logger LOGGER = LoggerFactory.getLogger(Drain.class);
     /** Milliseconds; connections that are idle when draining begins may still bring a request that was on its way. */
     private static final long GRACE = 500;
     /** Milliseconds for the last refusals to reach their clients. */
     private static final long LAST_WORDS = 1500;
 
-    private Stop() {}
-
-    static HttpError refusal() {
-        return new HttpError(503, "stopping", WORDS + "; send the request again, to another one");
-    }
+    private Drain() {}
 
     /** Returns when everything is answered; the process then ends. */
-    static void drain(Channel listening) {
+    static void run(Channel listening) {
         InFlight.drain();
         if (listening != null) {
             listening.close().awaitUninterruptibly(1000);
@@ -58,7 +49,7 @@ final class Stop {
         if (refused + left > 0) {
             LOGGER.warn("{} requests could not be answered in {} s and were refused", refused + left, Settings.DRAIN_SECONDS);
         }
-        CONNECTIONS.forEach(channel -> channel.pipeline().fireUserEventTriggered(TIME_IS_UP));
+        CONNECTIONS.forEach(channel -> channel.pipeline().fireUserEventTriggered(Stopping.TIME_IS_UP));
         end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(LAST_WORDS);
         while (InFlight.requests() > 0 && System.nanoTime() < end && sleep()) {
             continue;
