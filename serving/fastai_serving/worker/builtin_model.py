@@ -53,7 +53,7 @@ def read_picture(request: Request, side: int | None, settings: WorkerSettings) -
     try:
         return open_picture(request.body, side, settings.max_pixels, settings.picture_bytes)
     except PictureError as error:
-        code = ErrorCode(error.code)
+        code = ErrorCode(error.code)  # type: ignore[call-arg]  # looked up by its value
         what = seems(request.body) if code is ErrorCode.NOT_AN_IMAGE else None
         raise RequestError(code, f"{error}; it seems to be {what}" if what else str(error)) from None
 
