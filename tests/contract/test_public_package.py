@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,7 +65,12 @@ def test_the_serving_image_has_the_package_without_torch(
         str(pictures): {"bind": "/pictures", "mode": "ro"},
     }
     output = engine.containers.run(
-        SERVING_IMAGE, ["python3", "-c", WITHOUT_TORCH], volumes=volumes, network_mode="none", remove=True
+        SERVING_IMAGE,
+        ["python3", "-c", WITHOUT_TORCH],
+        volumes=volumes,
+        network_mode="none",
+        remove=True,
+        user=f"{os.getuid()}:{os.getgid()}",  # pytest's folders are nobody else's to read
     )
     arch, labels, refusal, torch = json.loads(output.decode().strip().splitlines()[-1])
     assert (arch, labels, torch) == ("resnet18", ["dark", "light"], False)
