@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fastai_container.errors import PictureError, UserError
 from fastai_container.model_folder import ModelManifest, read_manifest
@@ -39,9 +40,23 @@ def load_manifest(folder: str | Path) -> ModelManifest:
     return read_manifest(Path(folder))
 
 
+def _file(image: Image.Image) -> bytes:
+    """``image`` as a file without loss, so that transparency and depth are read by the rules for files."""
+    file = io.BytesIO()
+    try:
+        image.save(file, "PNG")
+    except OSError:  # a mode that PNG lacks, such as CMYK
+        file = io.BytesIO()
+        image.save(file, "TIFF")
+    return file.getvalue()
+
+
 def _pixels(picture: str | Path | bytes | Image.Image, size: int) -> np.ndarray:
     if isinstance(picture, Image.Image):
-        return np.asarray(center_square(picture.convert("RGB"), size))
+        upright = ImageOps.exif_transpose(picture)
+        if upright.mode == "RGB":
+            return np.asarray(center_square(upright, size))
+        return model_input(_file(upright), size)
     return model_input(picture if isinstance(picture, bytes) else Path(picture), size)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -99,6 +101,25 @@ def test_pictures_come_in_any_form_and_number(model: Path, pictures: Path):
     assert fastai_sagemaker.predict(model, []) == []
 
 
+def test_pillow_pictures_are_read_as_their_files_are(model: Path, pictures: Path, tmp_path: Path):
+    """Transparency is laid over white, more than 8 bits by their range, and EXIF's orientation is followed."""
+    dark = Image.open(pictures / "dark" / "5.png")
+    clear = dark.copy()
+    clear.putalpha(0)
+    turned = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    dark.crop((0, 0, 100, 60)).save(turned, exif=exif)
+    deep = Image.fromarray(np.asarray(dark.convert("L"), dtype=np.uint16) * 257)
+    for image, path in ((clear, tmp_path / "clear.png"), (deep, tmp_path / "deep.png")):
+        image.save(path)
+    for path in (tmp_path / "clear.png", tmp_path / "deep.png", turned):
+        (of_file,), (of_picture,) = (fastai_sagemaker.predict(model, [one]) for one in (path, Image.open(path)))
+        assert of_picture.probabilities == pytest.approx(of_file.probabilities, abs=1e-4), path
+    assert fastai_sagemaker.predict(model, clear)[0].label == "light"
+    assert fastai_sagemaker.predict(model, dark.convert("CMYK"))[0].label == "dark"
+
+
 def test_a_picture_that_cannot_be_used_is_named(model: Path, pictures: Path, tmp_path: Path):
     (tmp_path / "notes.jpg").write_text("no picture")
     with pytest.raises(PictureError, match=r"notes\.jpg: not a picture") as raised:
@@ -133,6 +154,17 @@ def test_a_learner_is_written_with_what_it_says_itself(pictures: Path, tmp_path:
     assert learner.model.training, "a script may go on with its learner"
 
 
+def test_metrics_are_those_of_the_last_epoch_and_one_that_is_no_number_is_named(capsys):
+    pytest.importorskip("fastai")
+    from fastai_training.exporting.from_learner import _metrics
+
+    names = ["epoch", "train_loss", "valid_loss", "error_rate"]  # without the time: add_time=False
+    values = [[9, 9, 9], [0.3, float("nan"), 0.25]]
+    learner = SimpleNamespace(recorder=SimpleNamespace(metric_names=names, values=values))
+    assert _metrics(learner) == {"error_rate": 0.25}
+    assert "no finite numbers: valid_loss=nan" in capsys.readouterr().out
+
+
 def test_a_learner_from_a_file_needs_pictures(model: Path, pictures: Path, tmp_path: Path):
     load = pytest.importorskip("fastai.learner").load_learner
     learner = load(model / "export.pkl")
@@ -149,6 +181,7 @@ def test_a_learner_from_a_file_needs_pictures(model: Path, pictures: Path, tmp_p
     [
         ({"serving_precision": "fp64"}, "serving_precision='fp64': it is one of auto, fp32, bf16, int8"),
         ({"metrics": {"error_rate": float("nan")}}, "error_rate=nan is not a finite number"),
+        ({"metrics": {"error_rate": "low"}}, "error_rate=low is not a finite number"),
         ({"samples": [("nowhere.png", "grey")]}, "nowhere.png has the label grey, which is no class"),
         ({"samples": []}, "samples names no picture"),
     ],

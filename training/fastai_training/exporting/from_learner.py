@@ -40,8 +40,11 @@ def write_learner(
     if given == []:
         raise ExportError(f"samples names no picture; {GIVE_SAMPLES}, or leave it out for the learner's own")
     # The ranges of int8 are measured on training pictures where the learner still knows them.
-    train = _examples(learner, "train") or given
+    train = _examples(learner, "train")
     valid = given or _examples(learner, "valid")
+    if given and not train:
+        print("int8 is calibrated on the samples too: the learner knows no training pictures", flush=True)
+        train = given
     if not train or not valid:
         raise ExportError(f"this learner doesn't tell its pictures' files and labels; {GIVE_SAMPLES}")
     mean, std = _statistics(learner)
@@ -96,7 +99,11 @@ def _statistics(learner: Learner) -> tuple[list[float], list[float]]:
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
     """The metrics as model.json holds them. Raises ExportError for one that is no number."""
     for name, value in metrics.items():
-        if not math.isfinite(float(value)):
+        try:
+            finite = math.isfinite(float(value))
+        except (TypeError, ValueError):
+            finite = False
+        if not finite:
             raise ExportError(f"metrics: {name}={value} is not a finite number; leave it out, or look at the training")
     return {str(name): float(value) for name, value in metrics.items()}
 
@@ -107,9 +114,13 @@ def _metrics(learner: Learner) -> dict[str, float]:
     values = getattr(recorder, "values", None)
     if not values:
         return {}
-    names = list(recorder.metric_names)[1:-1]  # epoch and time stand around them
+    names = [name for name in recorder.metric_names if name not in ("epoch", "time")]
     pairs = dict(zip(names, map(float, values[-1]), strict=False))
-    return {name: value for name, value in pairs.items() if name != "train_loss" and math.isfinite(value)}
+    pairs.pop("train_loss", None)
+    left_out = [f"{name}={value}" for name, value in pairs.items() if not math.isfinite(value)]
+    if left_out:
+        print(f"warning: not in the manifest, since no finite numbers: {', '.join(left_out)}", flush=True)
+    return {name: value for name, value in pairs.items() if math.isfinite(value)}
 
 
 def _examples(learner: Learner, side: str) -> list[Example]:
