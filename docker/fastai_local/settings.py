@@ -132,12 +132,19 @@ class Settings:
         return self.port or DEFAULT_PORT
 
 
+#: The one place where the project's version stands.
+VERSION_FILE = "container/fastai_container/__init__.py"
+
+
 def project_version(root: Path = ROOT) -> str:
     """Return the project's version, read from the one place where it stands, without importing it."""
-    place = root / "container" / "fastai_container" / "__init__.py"
-    found = re.search(r'^__version__\s*=\s*"([^"]+)"', place.read_text(encoding="utf-8"), re.MULTILINE)
+    try:
+        text = (root / VERSION_FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"{root / VERSION_FILE} is missing: is this a whole checkout?") from None
+    found = re.search(r'^__version__\s*=\s*"([^"]+)"', text, re.MULTILINE)
     if not found:
-        raise UsageError(f"{place.relative_to(root)} has no __version__")
+        raise UsageError(f"{VERSION_FILE} has no __version__")
     return found.group(1)
 
 

@@ -10,7 +10,7 @@ from fastai_local.engine import Engine, find_engine, require_builder
 from fastai_local.errors import LocalError
 from fastai_local.images import KINDS, build_images
 from fastai_local.process import say, warn
-from fastai_local.settings import Settings
+from fastai_local.settings import VERSION_FILE, Settings
 from fastai_push.aws import connect, ensure_repositories, may_move
 from fastai_push.docker_push import engine_arch, login, push_image, pushes_oci, require_platforms
 from fastai_push.options import Options
@@ -78,7 +78,7 @@ def lacking(registry: Registry, images: Sequence[Image], source: Source) -> list
             if other and (there is None or other.digest != there.digest):
                 raise LocalError(
                     f"{image.name(registry, tag)} is there already, made from another commit, and a version's tag "
-                    "never moves: raise the version in pyproject.toml, or name another tag with --tag"
+                    f"never moves: raise the version in {VERSION_FILE}, or name another tag with --tag"
                 )
         if there is None:
             missing.append(image)

@@ -20,6 +20,7 @@ import bcrypt
 import docker
 import pytest
 
+from fastai_local.settings import VERSION_FILE
 from tests.aws import ACCOUNT, FakeAws
 from tests.conftest import ROOT, missing
 from tests.engine import docker_client
@@ -181,7 +182,8 @@ def new_checkout(tmp_path: Path, fake_aws: FakeAws, request: pytest.FixtureReque
             shutil.copytree(ROOT / "docker" / name, folder / "docker" / name, ignore=copied)
         shutil.copy(ROOT / "build_and_push.sh", folder)
         (folder / "docker" / "Dockerfile").write_text(DOCKERFILE % base)
-        (folder / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
+        (folder / VERSION_FILE).parent.mkdir(parents=True)
+        (folder / VERSION_FILE).write_text('__version__ = "1.2.3"\n')
         (folder / ".gitignore").write_text("__pycache__\n/docker/weights/\n")
         (folder / "content").write_text("one")
         ours = {"MAKEFLAGS", "MAKELEVEL", "DEVICE", "BASE_IMAGE", "DOCKER_CONFIG"}

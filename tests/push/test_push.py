@@ -120,7 +120,7 @@ def test_a_version_that_is_another_commits_stops_before_building(checkout, regis
     done = checkout.push()
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
-    assert "raise the version in pyproject.toml" in done.stderr
+    assert "raise the version in container/fastai_container/__init__.py" in done.stderr
     assert "build:" not in done.stdout
     assert tags(registry, "serving") == before
 

@@ -9,13 +9,14 @@ import pytest
 from fastai_local import images
 from fastai_local.errors import LocalError
 from fastai_local.process import Result
-from fastai_local.settings import Settings
+from fastai_local.settings import VERSION_FILE, Settings
 from tests.unit.local.fake_engine import engine
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
+    (tmp_path / VERSION_FILE).parent.mkdir(parents=True)
+    (tmp_path / VERSION_FILE).write_text('__version__ = "1.2.3"\n')
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     env = {**os.environ, "GIT_COMMITTER_DATE": "2026-11-22T12:00:00+02:00"}
     for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):

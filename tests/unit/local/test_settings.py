@@ -90,6 +90,8 @@ def test_the_version_stands_in_one_place(tmp_path: Path) -> None:
     (package / "__init__.py").write_text('"""What."""\n\n__version__ = "1.2.3"\n')
     assert project_version(tmp_path) == "1.2.3"
     (package / "__init__.py").write_text("version = 1\n")
+    with pytest.raises(UsageError, match="is missing: is this a whole checkout"):
+        project_version(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="no __version__"):
         project_version(tmp_path)
     assert f"fastai-sagemaker-training:{project_version()}-gpu" in (ROOT / "README.md").read_text(encoding="utf-8")
