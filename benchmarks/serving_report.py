@@ -140,7 +140,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         ),
     ]
     scores = {
-        name: one["milliseconds"] for program in result["programs"].values() for name, one in program["scores"].items()
+        name: one["milliseconds"] for facts in result["programs"].values() for name, one in facts["scores"].items()
     }
     parts += [
         "The forward pass alone, on one core, as the export measured it: "

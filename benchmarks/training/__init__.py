@@ -1,1 +1,1 @@
-"""The built-in program beside plain fastai: `make bench-training`; on a GPU `make bench-training DEVICE=gpu`."""
+"""The built-in trainer beside plain fastai: `make bench-training`; on a GPU `make bench-training DEVICE=gpu`."""

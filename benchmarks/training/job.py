@@ -38,14 +38,14 @@ FROZEN, UNFROZEN = (1, 1) if QUICK else (3, 3)
 SIZE = 64 if QUICK else 224
 ROUNDS = 1 if QUICK else int(os.environ.get("ROUNDS", "2"))
 BATCH_SIZE = 64
-#: Of the built-in program: as short as it gets, and with an epoch of the whole network.
+#: Of the built-in trainer: as short as it gets, and with an epoch of the whole network.
 RECIPES = {"head": {"freeze_epochs": "1", "epochs": "0"}, "whole": {"freeze_epochs": "1", "epochs": "1"}}
 NAMES = {"plain": "plain fastai", "head": "ours, head alone", "whole": "ours, one epoch of all"}
 PARAMETERS = {"arch": "efficientnet_lite0", "image_size": str(SIZE), "seed": str(SEED)}
 
 
 def split(folder: Path) -> tuple[list[Example], list[Example]]:
-    """The pictures that the built-in program trains on and holds out, with its defaults."""
+    """The pictures that the built-in trainer trains on and holds out, with its defaults."""
     usable = leave_out_unreadable(find_examples(folder, "auto", ""), strict=False, processes=os.cpu_count() or 1)
     return stratified_split(usable.items, VALID_PCT, SEED)
 
@@ -69,7 +69,7 @@ def plain(folder: Path, train: Sequence[Example], valid: Sequence[Example]) -> d
 
 
 def ours(folder: Path, pictures: Path, valid: Sequence[Example], recipe: Mapping[str, str]) -> dict[str, Any]:
-    """One job of the built-in program, as ``make train`` runs it.
+    """One job of the built-in trainer, as ``make train`` runs it.
 
     Raises RuntimeError when it held out other pictures than ``valid``.
     """
@@ -86,7 +86,7 @@ def ours(folder: Path, pictures: Path, valid: Sequence[Example], recipe: Mapping
     with (output / "history.csv").open(encoding="utf-8") as file:
         history = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     trained = done.when("epoch=", last=True)
-    chosen, written = done.when("program ", last=True), done.when("model written")
+    chosen, written = done.when("serving precision ", last=True), done.when("model written")
     return {
         "job_seconds": done.seconds,
         "training_seconds": summary["training_seconds"],
@@ -177,7 +177,7 @@ def report(facts: Mapping[str, Any]) -> str:
         f"EfficientNet-Lite0 from the same ImageNet weights, {SIZE} px, batches of {BATCH_SIZE}; "
         f"{facts['training_pictures']} pictures of {facts['classes']} breeds to train on and the same "
         f"{facts['validation_pictures']} held out. Plain fastai: lesson 1, {FROZEN} epochs frozen and {UNFROZEN} not, "
-        f"with `aug_transforms`. Ours: the built-in program with `{common}`; {recipes}. {facts['rounds']} rounds, each "
+        f"with `aug_transforms`. Ours: the built-in trainer with `{common}`; {recipes}. {facts['rounds']} rounds, each "
         "in another order; a ratio is to plain fastai's run of the same round. Median (lowest–highest)."
     )
     parts = [

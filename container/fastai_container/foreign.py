@@ -14,12 +14,12 @@ _TRAINING = "the training image (fastai-sagemaker-training)"
 #: Files of other frameworks by the ends of their names, and what they are.
 _OTHERS = (
     ((".safetensors",), "weights alone"),
-    ((".onnx",), "an ONNX program"),
+    ((".onnx",), "an ONNX model"),
     ((".pb", ".h5", ".keras", ".tflite"), "a TensorFlow model"),
     ((".joblib", ".sav"), "a scikit-learn model"),
     ((".bst", ".xgb", ".ubj"), "an XGBoost model"),
     ((".ckpt",), "a checkpoint of PyTorch Lightning"),
-    ((".xml",), "an OpenVINO program"),
+    ((".xml",), "an OpenVINO model"),
 )
 _TORCH = (".pt", ".pth", ".bin")
 
@@ -32,7 +32,7 @@ def _files(folder: Path) -> list[str]:
 
 
 def torchscript(folder: Path) -> Path | None:
-    """The TorchScript program of a folder: model.pt, or the only .pt or .pth that is one; None where there is none.
+    """The TorchScript file of a folder: model.pt, or the only .pt or .pth that is one; None where there is none.
 
     sagemaker-pytorch-inference loads such a program by itself.
     """
@@ -68,7 +68,7 @@ def _of_learner(name: str) -> str:
 def _of_torch(name: str, scripted: bool) -> str:
     if scripted:
         return (
-            f"{name} is a TorchScript program: serve it with {_TRAINING}, which loads it by itself, or in any image "
+            f"{name} is a TorchScript file: serve it with {_TRAINING}, which loads it by itself, or in any image "
             f"with {_SCRIPT}"
         )
     where = "" if _has_fastai() else f", served with {_TRAINING}"

@@ -4,8 +4,8 @@
 ``model.json``         this format's version, the architecture, the vocabulary, how a picture is prepared,
                        metrics, versions of what made it, and size and SHA-256 of every file below
 ``model.safetensors``  the weights
-``openvino/model.*``   the program for CPUs
-``torch/model.pt2``    the program for GPUs
+``openvino/model.*``   the compiled model for CPUs
+``torch/model.pt2``    the compiled model for GPUs
 ``export.pkl``         the fastai learner, for people; serving never opens it
 ``code/``              a user's script and its requirements.txt, if any
 =====================  ==================================================================================
@@ -36,18 +36,18 @@ from fastai_container.json_file import JsonError, parse_json
 FORMAT_VERSION = 1
 MANIFEST = "model.json"
 WEIGHTS = "model.safetensors"
-PROGRAM = "openvino/model.xml"
-PROGRAM_WEIGHTS = "openvino/model.bin"
-TORCH_PROGRAM = "torch/model.pt2"
+COMPILED_MODEL = "openvino/model.xml"
+COMPILED_WEIGHTS = "openvino/model.bin"
+TORCH_MODEL = "torch/model.pt2"
 LEARNER = "export.pkl"
 #: Written by training while it works; one that is left over means that training was cut short.
 PARTIAL_PREFIX = ".partial-"
 
-#: The only way of preparing a picture, and of running the CPU program, that version 1 has.
+#: The only way of preparing a picture, and of running the compiled model for CPUs, that version 1 has.
 RESIZE, INTERPOLATION = "center_square", "bilinear"
 PRECISION_HINTS = ("f32", "bf16")
 #: What ``program`` may say; all but the hint was measured, and is for people.
-_PROGRAM_FACTS = frozenset({"precision", "inference_precision_hint", "asked", "scored_pictures", "scores"})
+_COMPILED_FACTS = frozenset({"precision", "inference_precision_hint", "asked", "scored_pictures", "scores"})
 #: Pixels: the largest ``image_size`` that training takes.
 MAX_IMAGE_SIZE = 2048
 #: Characters of a class's name; a folder's name has 255 at most, a manifest's cell may have more.
@@ -62,7 +62,7 @@ class ModelManifest:
 
     ``image_size`` is the side in pixels of the square the model takes; ``mean`` and ``std`` are per channel (RGB) on a
     scale of 0 to 1. ``metrics`` are those of the validation split. ``files`` maps a path relative to the folder to its
-    size in bytes and SHA-256. ``program`` says how the CPU program is to be run (``inference_precision_hint``,
+    size in bytes and SHA-256. ``program`` says how the compiled model for CPUs is to be run (``inference_precision_hint``,
     OpenVINO's: f32 or bf16) and what was measured of it.
     """
 
@@ -234,7 +234,7 @@ def _files_fault(files: Any) -> str | None:
 def _program_fault(program: Any) -> str | None:
     if not isinstance(program, dict):
         return "must be an object"
-    unknown = sorted(set(program) - _PROGRAM_FACTS)
+    unknown = sorted(set(program) - _COMPILED_FACTS)
     if unknown:
         return f"has {_shown(unknown[0])}, which version {FORMAT_VERSION} does not have"
     hint = program.get("inference_precision_hint", PRECISION_HINTS[0])
@@ -271,7 +271,7 @@ def _check_values(model: ModelManifest, manifest: Path) -> None:
 
 def files_to_run(gpu: bool) -> tuple[str, ...]:
     """The files that serving opens, on a GPU or on CPUs."""
-    return (TORCH_PROGRAM,) if gpu else (PROGRAM, PROGRAM_WEIGHTS)
+    return (TORCH_MODEL,) if gpu else (COMPILED_MODEL, COMPILED_WEIGHTS)
 
 
 def verify_files(folder: Path, model: ModelManifest, names: Iterable[str] | None = None) -> None:

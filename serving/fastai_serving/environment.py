@@ -180,7 +180,7 @@ def log_level(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def check_memory(limit: int | None) -> None:
-    """Raises SettingError when the memory ``limit`` (bytes) is less than the built-in program needs."""
+    """Raises SettingError when the memory ``limit`` (bytes) is less than the built-in model needs."""
     if limit is not None and limit < LEAST_MEMORY_MB * MB:
         raise SettingError(
             f"the memory limit of {limit // MB} MB is too small to serve this model; give the container at least "

@@ -201,7 +201,7 @@ def test_torchscript_is_served_by_the_training_image(start_endpoint, folder: Pat
     torchscript(folder / "model.pt")
     endpoint = start_endpoint(folder, image=TRAINING_IMAGE, environment={"SAGEMAKER_MODEL_SERVER_WORKERS": "1"})
     assert [endpoint.invoke(b"[[1, 2]]", "application/json").json() for _ in range(4)] == [[[3.0]]] * 4
-    assert "the TorchScript program" in endpoint.log()
+    assert "the TorchScript file" in endpoint.log()
 
 
 def refusal(endpoint: Endpoint) -> str:
@@ -216,7 +216,7 @@ def refusal(endpoint: Endpoint) -> str:
         ({"export.pkl": ""}, TRAINING_IMAGE, "export.pkl is a learner exported by fastai"),
         ({"export.pkl": "", "inference.py": ""}, None, "inference.py lies beside code/, not in it"),
         ({"code/predictor.py": ""}, None, "SAGEMAKER_PROGRAM=predictor.py"),
-        ({"model.pt": "torchscript"}, None, "model.pt is a TorchScript program"),
+        ({"model.pt": "torchscript"}, None, "model.pt is a TorchScript file"),
         ({"model.safetensors": ""}, None, "model.safetensors is weights alone"),
         ({"code/inference.py": "from fastai.vision.all import *\n"}, None, "inference.py needs fastai, which the"),
         ({"code/inference.py": "def model_fn(d):\n    import torch\n"}, None, "inference.py needs torch, which the"),

@@ -1,4 +1,4 @@
-"""The program for GPUs that training leaves, run by serving's code for GPUs; on the CPU, for want of a GPU."""
+"""The compiled model for GPUs that training leaves, run by serving's code for GPUs; on the CPU, for want of a GPU."""
 
 from __future__ import annotations
 
@@ -50,6 +50,6 @@ def test_the_program_for_gpus_is_the_network_that_was_trained(engine: docker.Doc
     largest, half, different, count = json.loads(output.decode().strip().splitlines()[-1])
     assert count == 24
     assert largest < 0.001
-    # The program for CPUs may be a quantized one: it gives the same classes.
+    # The compiled model for CPUs may be a quantized one: it gives the same classes.
     assert different == 0
     assert half < 0.02

@@ -196,8 +196,8 @@ def test_a_workers_exit_code_comes_through_torchrun(engine: docker.DockerClient,
     assert "train.py: exit code 9" in reason(job)
 
 
-#: The built-in program has to know of other processes; without that each host would train by itself.
-builtin = pytest.mark.skipif(find_spec("fastai_training.fitting.ddp") is None, reason="the built-in program runs alone")
+#: The built-in trainer has to know of other processes; without that each host would train by itself.
+builtin = pytest.mark.skipif(find_spec("fastai_training.fitting.ddp") is None, reason="the built-in trainer runs alone")
 FEW = {"arch": "efficientnet_lite0", "image_size": "64", "batch_size": "8", "freeze_epochs": "0", "workers": "0"}
 
 

@@ -79,7 +79,7 @@ def script_on_s3(given: Given) -> Any:
 
 
 def two_hosts(given: Given) -> Any:
-    """The built-in program on two hosts."""
+    """The built-in trainer on two hosts."""
     job = Estimator(
         **common(given, session(given)) | {"instance_count": 2},
         hyperparameters=given["hyperparameters"],
@@ -90,7 +90,7 @@ def two_hosts(given: Given) -> Any:
 
 
 def script_in_serving(given: Given) -> Any:
-    """A model folder of the built-in program, served by the serving image with a script of the user's own."""
+    """A model folder of the built-in trainer, served by the serving image with a script of the user's own."""
     model = PyTorchModel(
         model_data=given["model_data"],
         image_uri=given["serving_image"],

@@ -34,7 +34,7 @@ def archive(address: str) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def example(local_mode: LocalMode, sdk2_python: Path, few_pets: Path, five_pictures: list[Path]) -> Run:
-    """examples/local_mode_sdk2.py as a user runs it: a plain Estimator, the built-in program, data by file://."""
+    """examples/local_mode_sdk2.py as a user runs it: a plain Estimator, the built-in trainer, data by file://."""
     run = local_mode.run(
         sdk2_python,
         ROOT / "examples" / "local_mode_sdk2.py",

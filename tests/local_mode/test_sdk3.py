@@ -30,7 +30,7 @@ def vocabulary(run: Run) -> list[str]:
 def test_train_deploy_predict_delete(
     local_mode: LocalMode, sdk3_python: Path, few_pets: Path, five_pictures: list[Path]
 ) -> None:
-    """examples/local_mode_sdk3.py as a user runs it: the built-in program."""
+    """examples/local_mode_sdk3.py as a user runs it: the built-in trainer."""
     run = local_mode.run(sdk3_python, EXAMPLE, *arguments(few_pets, five_pictures, SMALL))
     assert run.code == 0, run.log
     (line,) = re.findall(r"hyperparameters: (.*)", run.log)

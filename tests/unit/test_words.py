@@ -44,6 +44,14 @@ class Retired:
 
 
 RETIRED = (
+    Retired(
+        r"\b(?:TORCH_|_)?PROGRAM_(?:WEIGHTS|FACTS)\b|\bTORCH_PROGRAM\b|\bwrite_(?:torch_)?program\b", "COMPILED_MODEL …"
+    ),
+    Retired(
+        r"(?i)\b(?:CPU|built-in|TorchScript|OpenVINO|ONNX) programs?\b",
+        "compiled model; trainer",
+        without=("benchmarks/results/", "tests/fixtures/"),
+    ),
     Retired(r"FrontDoor", "FrontendHandler"),
     Retired(r"RequestGate", "RequestLimiter"),
     Retired(r"AnswerMemory", "ResponseMemory"),

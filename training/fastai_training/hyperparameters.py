@@ -85,7 +85,7 @@ class HyperParameters:
     )
     serving_precision: str = _parameter(
         "auto",
-        "arithmetic of the CPU program; `auto` measures all and takes the fastest that answers as fp32 does",
+        "arithmetic of serving on CPUs; `auto` measures all and takes the fastest that predicts what fp32 does",
         choices=("auto", "fp32", "bf16", "int8"),
     )
     label_from: str = _parameter(

@@ -151,7 +151,7 @@ def _plan(settings: Settings, folder: Path, code: Path) -> Plan:
     if script is not None:
         return Plan(folder, script, True, f"the script {script.path} with the model in {folder}")
     if runs_torchscript(folder):
-        return Plan(folder, None, True, f"the TorchScript program in {folder}")
+        return Plan(folder, None, True, f"the TorchScript file in {folder}")
     check_memory(memory_limit_bytes())
     WorkerSettings.from_environment().check_for_builtin()
     verified = seal(folder, read_manifest(folder))  # before they are: a later change must not be taken for that

@@ -1,7 +1,7 @@
 """What a script's model_fn may return and is then run as its own toolkit would: fastai's learners, torch's modules.
 
 torch and fastai are never imported here: a script that returns such an object has done so. A model folder that holds
-a TorchScript program alone is the exception.
+a TorchScript file alone is the exception.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def is_learner(model: Any) -> bool:
 
 
 def is_module(model: Any) -> bool:
-    """Whether ``model`` is a torch.nn.Module, a TorchScript program among them."""
+    """Whether ``model`` is a torch.nn.Module, a TorchScript file among them."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(model, torch.nn.Module)
 
@@ -43,12 +43,12 @@ def fastai_picture(image: Any) -> Any:
 
 
 def runs_torchscript(folder: Path) -> bool:
-    """Whether the folder has no model of ours but a TorchScript program, and torch is here to run it."""
+    """Whether the folder has no model of ours but a TorchScript file, and torch is here to run it."""
     return not (folder / MANIFEST).exists() and is_installed("torch") and torchscript(folder) is not None
 
 
 def load_torchscript(folder: Path) -> Any:
-    """The TorchScript program of ``folder``. Raises ModelFolderError."""
+    """The TorchScript file of ``folder``. Raises ModelFolderError."""
     import torch
 
     path = torchscript(folder)

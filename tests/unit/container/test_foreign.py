@@ -34,7 +34,7 @@ class Evil:
         (["model.pth"], "holds PyTorch's weights or a pickled model"),
         (["pytorch_model.bin"], "pytorch_model.bin holds PyTorch's weights"),
         (["model.safetensors"], "model.safetensors is weights alone"),
-        (["model.onnx"], "an ONNX program"),
+        (["model.onnx"], "an ONNX model"),
         (["saved_model.pb"], "a TensorFlow model"),
         (["1/saved_model.pb"], "a TensorFlow model"),
         (["model.joblib"], "a scikit-learn model"),
@@ -79,7 +79,7 @@ def test_torchscript_is_told_from_what_torch_save_writes(tmp_path: Path):
     assert foreign.torchscript(tmp_path) is None
     program = archive(tmp_path / "net.pt", "net/data.pkl", "net/constants.pkl", "net/code/__torch__.py")
     assert foreign.torchscript(tmp_path) == program
-    assert "net.pt is a TorchScript program" in (foreign.explain(tmp_path) or "")
+    assert "net.pt is a TorchScript file" in (foreign.explain(tmp_path) or "")
     other = archive(tmp_path / "other.pt", "net/constants.pkl", "net/code/__torch__.py")
     assert foreign.torchscript(tmp_path) is None, "two of them: nothing says which"
     assert foreign.torchscript(other.rename(tmp_path / "model.pt").parent) == tmp_path / "model.pt"

@@ -1,4 +1,4 @@
-"""Write a trained learner as a model folder: weights, the CPU program, the learner for people."""
+"""Write a trained learner as a model folder: weights, the compiled models, the learner for people."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from safetensors.torch import save_file
 
 from fastai_container import __version__
 from fastai_container.model_folder import (
+    COMPILED_MODEL,
+    COMPILED_WEIGHTS,
     LEARNER,
-    PROGRAM,
-    PROGRAM_WEIGHTS,
-    TORCH_PROGRAM,
+    TORCH_MODEL,
     WEIGHTS,
     ModelManifest,
     writing,
@@ -44,7 +44,7 @@ from fastai_training.data.labels import Example
 from fastai_training.diagnosis.disk_space import MODEL_TIMES_WEIGHTS, naming_full
 from fastai_training.exporting.quantization import measure
 from fastai_training.exporting.servable import checked
-from fastai_training.fitting.models import Program
+from fastai_training.fitting.models import ServingModule
 
 _PACKAGES = ("fastai", "torch", "torchvision", "timm", "openvino", "nncf", "pillow", "numpy")
 
@@ -56,12 +56,12 @@ def versions() -> dict[str, str]:
     }
 
 
-def write_program(model: torch.nn.Module, details: ModelManifest, path: Path) -> None:
+def write_compiled_model(model: torch.nn.Module, details: ModelManifest, path: Path) -> None:
     """Convert ``model`` to OpenVINO at ``path``: uint8 (n, size, size, 3) in, probabilities (n, classes) out."""
-    program = Program(model, tuple(details.mean), tuple(details.std)).eval()
+    module = ServingModule(model, tuple(details.mean), tuple(details.std)).eval()
     example = torch.zeros((2, details.image_size, details.image_size, 3), dtype=torch.uint8)
     converted = openvino.convert_model(
-        program,
+        module,
         example_input=example,
         input=[("pictures", openvino.PartialShape([-1, *example.shape[1:]]), openvino.Type.u8)],
     )
@@ -70,19 +70,19 @@ def write_program(model: torch.nn.Module, details: ModelManifest, path: Path) ->
     openvino.save_model(converted, str(path), compress_to_fp16=True)
 
 
-def write_torch_program(model: torch.nn.Module, details: ModelManifest, path: Path) -> None:
-    """Export ``model`` for torch at ``path``, with the input and the output of ``write_program``.
+def write_torch_model(model: torch.nn.Module, details: ModelManifest, path: Path) -> None:
+    """Export ``model`` for torch at ``path``, with the input and the output of ``write_compiled_model``.
 
     A network that torch.export can't follow is left without: it is served on CPUs alone.
     """
-    program = Program(model, tuple(details.mean), tuple(details.std)).eval()
+    module = ServingModule(model, tuple(details.mean), tuple(details.std)).eval()
     example = torch.zeros((2, details.image_size, details.image_size, 3), dtype=torch.uint8)
     try:
         exported = torch.export.export(
-            program, (example,), dynamic_shapes=({0: torch.export.Dim("n", min=1, max=1024)},)
+            module, (example,), dynamic_shapes=({0: torch.export.Dim("n", min=1, max=1024)},)
         )
     except Exception as error:  # torch.export raises whatever tracing met
-        print(f"no program for GPUs was written: {type(error).__name__}: {str(error).strip()[:200]}", flush=True)
+        print(f"no compiled model for GPUs was written: {type(error).__name__}: {str(error).strip()[:200]}", flush=True)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.export.save(exported, path)
@@ -141,7 +141,7 @@ def write_classifier(
     valid: list[Example],
     precision: str,
 ) -> ModelManifest:
-    """Write ``model`` as the model folder ``folder``; returns its details, with what was measured of the CPU program.
+    """Write ``model`` as the model folder ``folder``; returns its details, with what was measured of the compiled model for CPUs.
 
     ``precision`` is the hyperparameter serving_precision. Raises VolumeError when there is no room.
     """
@@ -153,11 +153,9 @@ def write_classifier(
         naming_full(Path(scratch)),
         torch.no_grad(),
     ):
-        program = Path(scratch) / "fp32.xml"
-        write_program(model, details, program)
-        chosen, facts = measure(
-            Path(scratch), program, train, valid, details.vocab, details.image_size, precision, _say
-        )
+        fp32 = Path(scratch) / "fp32.xml"
+        write_compiled_model(model, details, fp32)
+        chosen, facts = measure(Path(scratch), fp32, train, valid, details.vocab, details.image_size, precision, _say)
         details = dataclasses.replace(details, program=facts)
         with writing(folder, details) as partial, naming_full(folder, Path(scratch), needed=needed):
             state: dict[str, Any] = {
@@ -165,10 +163,10 @@ def write_classifier(
             }
             # One entry alone: several come in another order each time.
             save_file(state, partial / WEIGHTS, metadata={"format": "pt"})
-            (partial / PROGRAM).parent.mkdir(parents=True)
-            shutil.copyfile(chosen, partial / PROGRAM)
-            shutil.copyfile(chosen.with_suffix(".bin"), partial / PROGRAM_WEIGHTS)
-            write_torch_program(model, details, partial / TORCH_PROGRAM)
+            (partial / COMPILED_MODEL).parent.mkdir(parents=True)
+            shutil.copyfile(chosen, partial / COMPILED_MODEL)
+            shutil.copyfile(chosen.with_suffix(".bin"), partial / COMPILED_WEIGHTS)
+            write_torch_model(model, details, partial / TORCH_MODEL)
             with _same_draws():
                 portable_learner(model, details, train[0].path).export(partial / LEARNER)
     return details

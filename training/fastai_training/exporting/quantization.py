@@ -1,4 +1,4 @@
-"""Which arithmetic the CPU program is served with: fp32, bf16 and int8 are measured, the fastest good one is taken."""
+"""Which arithmetic the compiled model for CPUs is served with: fp32, bf16 and int8 are measured, the fastest good one is taken."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from fastai_container.pictures import model_input
 from fastai_container.resources import cpu_count
 from fastai_training.data.labels import Example
 
-#: ``auto`` takes no program whose error rate is more than this above that of fp32 (0.005 is half a percentage point).
+#: ``auto`` takes no precision whose error rate is more than this above that of fp32 (0.005 is half a percentage point).
 TOLERANCE = 0.005
 #: Nor one that gives another class than fp32 to more than one picture in a hundred: equally many errors can be others.
 AGREEMENT = 0.99
-#: Pictures that int8's ranges are measured on, and at most so many of the validation split that programs are scored on.
+#: Pictures that int8's ranges are measured on, and at most so many of the validation split that precisions are scored on.
 CALIBRATION_PICTURES, SCORED_PICTURES = 128, 2000
 #: Serving batches about so many; speed is that of one thread, which is what a serving worker has.
 BATCH, ROUNDS = 8, 7
@@ -32,7 +32,7 @@ FP32, BF16, INT8 = "fp32", "bf16", "int8"
 
 @dataclass(frozen=True)
 class Score:
-    """Of one program. ``hint``: OpenVINO's INFERENCE_PRECISION_HINT that it was run with, f32 or bf16; ``agreement``:
+    """Of one precision. ``hint``: OpenVINO's INFERENCE_PRECISION_HINT that it was run with, f32 or bf16; ``agreement``:
     share of the pictures with fp32's class; ``milliseconds``: for a picture, on one thread."""
 
     precision: str
@@ -52,7 +52,7 @@ def _compile(core: openvino.Core, path: Path, hint: str, threads: int) -> Any:
         str(path),
         "CPU",
         {
-            # Without it a CPU with bf16 uses bf16 whatever the program says: what is scored must be what is served.
+            # Without it a CPU with bf16 uses bf16 whatever the model says: what is scored must be what is served.
             "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
@@ -62,15 +62,15 @@ def _compile(core: openvino.Core, path: Path, hint: str, threads: int) -> Any:
     )
 
 
-def quantize(core: openvino.Core, program: Path, target: Path, pictures: list[Path], size: int) -> None:
-    """Write the int8 form of ``program`` to ``target``, its ranges measured on ``pictures``."""
+def quantize(core: openvino.Core, fp32: Path, target: Path, pictures: list[Path], size: int) -> None:
+    """Write the int8 form of ``fp32`` to ``target``, its ranges measured on ``pictures``."""
     import nncf  # 2 s: only when it is needed
 
     nncf.set_log_level(logging.ERROR)
     inputs = [model_input(path, size)[None] for path in pictures]
     with contextlib.redirect_stdout(io.StringIO()):  # progress bars
         result = nncf.quantize(
-            core.read_model(str(program)),
+            core.read_model(str(fp32)),
             nncf.Dataset(inputs),
             subset_size=len(inputs),
             preset=nncf.QuantizationPreset.MIXED,
@@ -80,24 +80,24 @@ def quantize(core: openvino.Core, program: Path, target: Path, pictures: list[Pa
     openvino.save_model(result, str(target), compress_to_fp16=True)
 
 
-def _milliseconds(programs: dict[tuple[str, str], Any], batch: np.ndarray) -> dict[tuple[str, str], float]:
+def _milliseconds(models: dict[tuple[str, str], Any], batch: np.ndarray) -> dict[tuple[str, str], float]:
     """For a picture; the least of several rounds, taken in turn so that a noisy moment hits all alike."""
-    best = dict.fromkeys(programs, float("inf"))
+    best = dict.fromkeys(models, float("inf"))
     for _ in range(ROUNDS):
-        for key, program in programs.items():
+        for key, model in models.items():
             started = time.perf_counter()
-            program([batch])
+            model([batch])
             best[key] = min(best[key], time.perf_counter() - started)
     return {key: seconds * 1000 / len(batch) for key, seconds in best.items()}
 
 
-def _classes(programs: dict[str, Any], items: list[Example], size: int) -> dict[str, np.ndarray]:
-    """Class indices by each program, each picture decoded once."""
-    found: dict[str, list[np.ndarray]] = {name: [] for name in programs}
+def _classes(models: dict[str, Any], items: list[Example], size: int) -> dict[str, np.ndarray]:
+    """Class indices by each model, each picture decoded once."""
+    found: dict[str, list[np.ndarray]] = {name: [] for name in models}
     for start in range(0, len(items), BATCH):
         batch = np.stack([model_input(item.path, size) for item in items[start : start + BATCH]])
-        for name, program in programs.items():
-            found[name].append(program([batch])[0].argmax(1))
+        for name, model in models.items():
+            found[name].append(model([batch])[0].argmax(1))
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
@@ -114,7 +114,7 @@ def choose(scores: list[Score], asked: str) -> Score:
 
 def measure(
     folder: Path,
-    program: Path,
+    fp32: Path,
     train: list[Example],
     valid: list[Example],
     vocab: list[str],
@@ -122,17 +122,17 @@ def measure(
     asked: str,
     say: Callable[[str], None] = print,
 ) -> tuple[Path, dict[str, Any]]:
-    """The program to serve, of ``program`` (fp32) and its other forms, and model.json's facts about it.
+    """The compiled model to serve, ``fp32`` or one of its other forms, and model.json's facts about it.
 
     ``folder`` takes the other forms. With ``asked`` a precision, only it and fp32 are measured.
     """
     core = openvino.Core()
-    paths = {FP32: program, BF16: program}
+    paths = {FP32: fp32, BF16: fp32}
     wanted = [FP32, *([BF16] if asked == BF16 or (asked == "auto" and has_bf16(core)) else [])]
     if asked in ("auto", INT8):
         sample = random.Random(0).sample(train, min(CALIBRATION_PICTURES, len(train)))  # noqa: S311
         paths[INT8] = folder / "int8.xml"
-        quantize(core, program, paths[INT8], [item.path for item in sample], size)
+        quantize(core, fp32, paths[INT8], [item.path for item in sample], size)
         wanted.append(INT8)
     step = max(1, -(-len(valid) // SCORED_PICTURES))
     scored = valid[::step]
@@ -158,7 +158,7 @@ def measure(
     for score in scores:
         mark = " (chosen)" if score is chosen else ""
         say(
-            f"program {score.precision}: {score.error_rate:.2%} wrong, {score.agreement:.1%} as fp32, "
+            f"serving precision {score.precision}: {score.error_rate:.2%} wrong, {score.agreement:.1%} as fp32, "
             f"{score.milliseconds:.1f} ms a picture{mark}"
         )
     facts = {

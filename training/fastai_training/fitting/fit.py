@@ -15,7 +15,7 @@ from fastai_container.resources import cpu_count
 from fastai_training import console
 from fastai_training.data.labels import DataError, Example
 from fastai_training.data.loaders import build_loaders, worker_count
-from fastai_training.diagnosis.disk_space import MODEL_TIMES_WEIGHTS, PROGRAMS_TIMES_WEIGHTS, check_room
+from fastai_training.diagnosis.disk_space import COMPILED_TIMES_WEIGHTS, MODEL_TIMES_WEIGHTS, check_room
 from fastai_training.fitting.callbacks import Progress
 from fastai_training.fitting.checkpoints import (
     CheckpointError,
@@ -131,7 +131,7 @@ def _check_room(model: torch.nn.Module, parameters: HyperParameters, model_folde
     check_room(
         {
             model_folder: MODEL_TIMES_WEIGHTS * weights,
-            scratch: PROGRAMS_TIMES_WEIGHTS * weights,
+            scratch: COMPILED_TIMES_WEIGHTS * weights,
             checkpoints: room_needed(
                 checkpoints, weights, parameters.epochs, parameters.freeze_epochs if parameters.pretrained else 0
             ),

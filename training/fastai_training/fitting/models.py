@@ -249,7 +249,7 @@ def _splitter(architecture: Architecture) -> Callable[[nn.Module], list[Any]]:
     return split
 
 
-class Program(nn.Module):
+class ServingModule(nn.Module):
     """What serving runs: pictures as they are decoded in, probabilities out.
 
     Input: uint8 (n, size, size, 3), RGB. Output: float32 (n, classes), summing to 1.

@@ -38,11 +38,11 @@ _COPY_AFTER_STOP_SECONDS = 5
 #: Held free during the job, so that a full disk still takes the reason.
 _RESERVE_BYTES = 8192
 #: What the program is called when no script is given.
-BUILT_IN = "the built-in program"
+BUILT_IN = "the built-in trainer"
 
 
 def _command(paths: MLPaths, hyperparameters: Mapping[str, Any], cluster: Cluster) -> list[str]:
-    """What to run: the built-in program itself, or what gets a user's script or torchrun ready. Raises UserError."""
+    """What to run: the built-in trainer itself, or what gets a user's script or torchrun ready. Raises UserError."""
     if not program_of(hyperparameters, os.environ):
         find_unnamed_code(paths, hyperparameters)
         if len(cluster.hosts) * max(1, visible_gpu_count()) == 1:

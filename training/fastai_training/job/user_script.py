@@ -64,7 +64,7 @@ def find_unnamed_code(paths: MLPaths, hyperparameters: Mapping[str, Any]) -> Non
         where = f"{paths.code} ({', '.join(held[:5])})" if held else str(submitted)
         raise ScriptError(
             f"there is code in {where} but nothing says which file to run; set the hyperparameter {PROGRAM} "
-            "(the SDK does when entry_point is given), or submit none to train with the built-in program"
+            "(the SDK does when entry_point is given), or submit none to train with the built-in trainer"
         )
 
 

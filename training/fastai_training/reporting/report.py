@@ -123,7 +123,7 @@ def _facts(summary: dict[str, Any]) -> str:
     return "<ul class=facts>" + "".join(f"<li>{escape(k)}<b>{escape(v)}</b></li>" for k, v in shown.items()) + "</ul>\n"
 
 
-def _programs(program: dict[str, Any]) -> str:
+def _compiled_models(program: dict[str, Any]) -> str:
     if not program:
         return ""
     rows = [
@@ -135,10 +135,9 @@ def _programs(program: dict[str, Any]) -> str:
         ]
         for name, score in program["scores"].items()
     ]
-    table = _table(["program", "error rate", "same answer as fp32", "ms a picture"], rows)
-    return (
-        f"<h2>Programs for the CPU</h2>\n<p>Scored on {program['scored_pictures']:,} validation pictures.</p>\n{table}"
-    )
+    table = _table(["precision", "error rate", "same answer as fp32", "ms a picture"], rows)
+    scored = f"Scored on {program['scored_pictures']:,} validation pictures."
+    return f"<h2>Compiled models for CPUs</h2>\n<p>{scored}</p>\n{table}"
 
 
 def page(run: Run, evaluation: Evaluation, pictures: dict[str, bytes], tiles: list[tuple[Mistake, Any]]) -> str:
@@ -165,7 +164,7 @@ def page(run: Run, evaluation: Evaluation, pictures: dict[str, bytes], tiles: li
         _facts(summary),
         "<h2>Training</h2>\n" + _image(pictures["curves"], "png", "loss and error rate by epoch"),
         _table(history_names, ([row.get(name) for name in history_names] for row in run.history)),
-        _programs(summary.get("program") or {}),
+        _compiled_models(summary.get("program") or {}),
         f"<h2>Worst mistakes</h2>\n<p>{len(evaluation.mistakes)} of {len(run.valid)} validation pictures got a "
         f"wrong class; the surest first.</p>\n<div class=tiles>\n{shown}</div>\n",
         "<h2>Confusion matrix</h2>\n<div class=scroll>"

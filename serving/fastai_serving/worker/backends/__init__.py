@@ -16,10 +16,10 @@ import numpy as np
 
 from fastai_container.errors import ModelFolderError
 from fastai_container.model_folder import (
+    COMPILED_MODEL,
+    COMPILED_WEIGHTS,
     PRECISION_HINTS,
-    PROGRAM,
-    PROGRAM_WEIGHTS,
-    TORCH_PROGRAM,
+    TORCH_MODEL,
     ModelManifest,
     seal,
     verify_files,
@@ -62,8 +62,8 @@ def _torch_export(folder: Path, model: ModelManifest, device: Device) -> Backend
 
 #: The first that fits is taken.
 BACKENDS = (
-    Entry((PROGRAM, PROGRAM_WEIGHTS), gpu=False, make=_openvino),
-    Entry((TORCH_PROGRAM,), gpu=True, make=_torch_export),
+    Entry((COMPILED_MODEL, COMPILED_WEIGHTS), gpu=False, make=_openvino),
+    Entry((TORCH_MODEL,), gpu=True, make=_torch_export),
 )
 
 
@@ -92,7 +92,7 @@ def load_backend(folder: Path, model: ModelManifest, threads: int, gpu: int | No
     backend = entry.make(folder, model, device)
     if backend.size not in (None, model.image_size):
         raise ModelFolderError(
-            f"the model's program takes pictures of {backend.size} x {backend.size} pixels but model.json says "
+            f"the compiled model takes pictures of {backend.size} x {backend.size} pixels but model.json says "
             f"{model.image_size} (image_size); they are not of one model: train or copy the whole folder again"
         )
     return backend
@@ -104,8 +104,8 @@ def check_output(model: ModelManifest, probabilities: np.ndarray) -> None:
     if probabilities.ndim != 2 or probabilities.shape[1] != classes:
         gives = f"{probabilities.shape[1]}" if probabilities.ndim == 2 else f"{probabilities.ndim - 1}-dimensional"
         raise ModelFolderError(
-            f"the model's program has {gives} outputs but model.json names {classes} classes (vocab); they are not of "
+            f"the compiled model has {gives} outputs but model.json names {classes} classes (vocab); they are not of "
             "one model: train or copy the whole folder again"
         )
     if not np.isfinite(probabilities).all():
-        raise ModelFolderError("the model's program answers with what is no number (NaN or infinite); train it again")
+        raise ModelFolderError("the compiled model answers with what is no number (NaN or infinite); train it again")

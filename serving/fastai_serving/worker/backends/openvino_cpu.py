@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastai_container.model_folder import PROGRAM
+from fastai_container.model_folder import COMPILED_MODEL
 from fastai_serving.worker.tbb_threads import SingleThreadLimit
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def _compile(folder: Path, threads: int, precision: str) -> Any:
     from openvino.properties import hint
 
     compiled: Any = openvino.Core().compile_model(
-        str(folder / PROGRAM),
+        str(folder / COMPILED_MODEL),
         "CPU",
         {
             hint.performance_mode: hint.PerformanceMode.LATENCY,

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from fastai_container.errors import ModelFolderError
-from fastai_container.model_folder import TORCH_PROGRAM
+from fastai_container.model_folder import TORCH_MODEL
 
-NOT_FOUND = f"{{}} has no {TORCH_PROGRAM}, the program for GPUs; train it again, or serve it on CPUs"
+NOT_FOUND = f"{{}} has no {TORCH_MODEL}, the compiled model for GPUs; train it again, or serve it on CPUs"
 
 
 class TorchExportBackend:
@@ -25,7 +25,7 @@ class TorchExportBackend:
     def __init__(self, folder: Path, device: str, threads: int = 1, *, half: bool | None = None) -> None:
         import torch  # after the fork: CUDA does not survive one
 
-        path = folder / TORCH_PROGRAM
+        path = folder / TORCH_MODEL
         if not path.is_file():
             raise ModelFolderError(NOT_FOUND.format(folder))
         torch.set_num_threads(threads)

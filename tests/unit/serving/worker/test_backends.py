@@ -12,9 +12,9 @@ from openvino import opset13 as ops
 
 from fastai_container.errors import ModelFolderError
 from fastai_container.model_folder import (
-    PROGRAM,
-    PROGRAM_WEIGHTS,
-    TORCH_PROGRAM,
+    COMPILED_MODEL,
+    COMPILED_WEIGHTS,
+    TORCH_MODEL,
     ModelManifest,
     read_manifest,
     seal,
@@ -29,7 +29,7 @@ VOCAB = ["red", "green", "blue"]
 SETTINGS = WorkerSettings(1, JSON, 10_000, 2)
 
 
-def write_program(path: Path, scale: float = 1.0) -> None:
+def write_compiled_model(path: Path, scale: float = 1.0) -> None:
     """The mean of each colour as a share of their sum: probabilities of red, green and blue."""
     pictures = ops.parameter([-1, SIZE, SIZE, 3], np.uint8, name="pictures")
     # Weights large enough that they are in the .bin, and not only in the graph.
@@ -42,8 +42,8 @@ def write_program(path: Path, scale: float = 1.0) -> None:
 def write(folder: Path, vocab: list[str] = VOCAB, size: int = SIZE, scale: float = 1.0) -> Path:
     details = ModelManifest("small", vocab, size, [0.5] * 3, [0.5] * 3)
     with writing(folder, details) as partial:
-        (partial / PROGRAM).parent.mkdir()
-        write_program(partial / PROGRAM, scale)
+        (partial / COMPILED_MODEL).parent.mkdir()
+        write_compiled_model(partial / COMPILED_MODEL, scale)
         (partial / "model.safetensors").write_bytes(b"the weights")
     return folder
 
@@ -67,7 +67,7 @@ def alter(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", [PROGRAM, PROGRAM_WEIGHTS])
+@pytest.mark.parametrize("name", [COMPILED_MODEL, COMPILED_WEIGHTS])
 def test_altered_files_are_refused_with_nobody_to_verify_them_before(tmp_path, name):
     alter(write(tmp_path) / name)
     with pytest.raises(ModelFolderError, match=rf"{name} is not the file that training wrote"):
@@ -82,15 +82,15 @@ def test_what_is_not_opened_is_not_read(tmp_path):
 def test_a_program_that_model_json_does_not_list_is_refused(tmp_path):
     write(tmp_path)
     content = json.loads((tmp_path / "model.json").read_text())
-    for name in (PROGRAM, PROGRAM_WEIGHTS):
+    for name in (COMPILED_MODEL, COMPILED_WEIGHTS):
         without = content | {"files": {other: facts for other, facts in content["files"].items() if other != name}}
         (tmp_path / "model.json").write_text(json.dumps(without))
         with pytest.raises(ModelFolderError, match=f"doesn't list {name}"):
             serve(tmp_path)
     (tmp_path / "model.json").write_text(json.dumps(content))
-    (tmp_path / TORCH_PROGRAM).parent.mkdir()
-    (tmp_path / TORCH_PROGRAM).write_bytes(b"anybody's")
-    with pytest.raises(ModelFolderError, match=f"doesn't list {TORCH_PROGRAM}"):
+    (tmp_path / TORCH_MODEL).parent.mkdir()
+    (tmp_path / TORCH_MODEL).write_bytes(b"anybody's")
+    with pytest.raises(ModelFolderError, match=f"doesn't list {TORCH_MODEL}"):
         load_backend(tmp_path, read_manifest(tmp_path), 1, gpu=0)
 
 
@@ -101,7 +101,7 @@ def test_the_supervisors_word_holds_for_the_files_that_it_saw(tmp_path, monkeypa
     monkeypatch.setenv(SEAL_ENV, seal(tmp_path, model))
     assert serve(tmp_path)
     assert hashed == []
-    alter(tmp_path / PROGRAM_WEIGHTS)
+    alter(tmp_path / COMPILED_WEIGHTS)
     with pytest.raises(ModelFolderError, match="SHA-256 differs"):
         serve(tmp_path)
     assert hashed

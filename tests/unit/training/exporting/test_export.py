@@ -8,12 +8,12 @@ import pytest
 torch = pytest.importorskip("torch")
 openvino = pytest.importorskip("openvino")
 
-from fastai_container.model_folder import LEARNER, PROGRAM, TORCH_PROGRAM, WEIGHTS, ModelManifest, load_verified  # noqa: E402
+from fastai_container.model_folder import COMPILED_MODEL, LEARNER, TORCH_MODEL, WEIGHTS, ModelManifest, load_verified  # noqa: E402
 from fastai_container.pictures import model_input  # noqa: E402
 from fastai_training.data.sources import find_examples  # noqa: E402
 from fastai_training.exporting.export import versions, write_model_folder  # noqa: E402
 from fastai_training.exporting.quantization import BF16, FP32, INT8, Score, choose, has_bf16  # noqa: E402
-from fastai_training.fitting.models import IMAGENET_STATS, Program, build_classifier  # noqa: E402
+from fastai_training.fitting.models import IMAGENET_STATS, ServingModule, build_classifier  # noqa: E402
 from tests.unit.training_data import write_pictures  # noqa: E402
 
 SIZE = 32
@@ -57,7 +57,7 @@ def test_the_folder_is_whole_and_says_what_was_measured(made):
 
 
 def answers(folder, valid, hint):
-    program = openvino.Core().compile_model(str(folder / PROGRAM), "CPU", {"INFERENCE_PRECISION_HINT": hint})
+    program = openvino.Core().compile_model(str(folder / COMPILED_MODEL), "CPU", {"INFERENCE_PRECISION_HINT": hint})
     return program([np.stack([model_input(item.path, SIZE) for item in valid])])[0]
 
 
@@ -69,7 +69,7 @@ def test_the_program_answers_as_the_network_does(made, tmp_path, precision):
     assert (facts["precision"], facts["asked"]) == (precision, precision)
     pictures = torch.stack([torch.from_numpy(model_input(item.path, SIZE)) for item in valid])
     with torch.no_grad():
-        expected = Program(model.eval(), IMAGENET_STATS[0], IMAGENET_STATS[1])(pictures).numpy()
+        expected = ServingModule(model.eval(), IMAGENET_STATS[0], IMAGENET_STATS[1])(pictures).numpy()
     assert np.abs(answers(tmp_path, valid, facts["inference_precision_hint"]) - expected).max() < (
         0.01 if precision == FP32 else 0.1
     )
@@ -81,8 +81,8 @@ def test_the_same_network_gives_the_same_files(made, tmp_path):
         write_model_folder(tmp_path / name, model, written, valid, valid, FP32)
     one, two = (load_verified(tmp_path / name).files for name in ("one", "two"))
     # OpenVINO numbers its operations through a process: a second program has other names in it.
-    assert {name for name in one if one[name] != two[name]} <= {PROGRAM}
-    assert {LEARNER, WEIGHTS, TORCH_PROGRAM} < set(one)
+    assert {name for name in one if one[name] != two[name]} <= {COMPILED_MODEL}
+    assert {LEARNER, WEIGHTS, TORCH_MODEL} < set(one)
 
 
 def test_the_weights_are_the_networks(made):

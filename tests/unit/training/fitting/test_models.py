@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from fastai_training.fitting.models import ArchError, Program, build_classifier, find_architecture  # noqa: E402
+from fastai_training.fitting.models import ArchError, ServingModule, build_classifier, find_architecture  # noqa: E402
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "efficientnet_lite0", "mobilenetv3_small_050"])
@@ -93,7 +93,7 @@ def test_the_program_normalizes_and_gives_probabilities():
             return batch.mean((2, 3))
 
     pictures = torch.randint(0, 256, (2, 8, 8, 3), dtype=torch.uint8)
-    answers = Program(Model(), mean, std)(pictures)
+    answers = ServingModule(Model(), mean, std)(pictures)
     scaled = pictures.permute(0, 3, 1, 2) / 255
     expected = (scaled - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
     assert torch.allclose(seen[0], expected, atol=1e-5)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastai_container.model_folder import PROGRAM, TORCH_PROGRAM, ModelManifest
+from fastai_container.model_folder import COMPILED_MODEL, TORCH_MODEL, ModelManifest
 
 SIZE, CLASSES = 32, 3
 
@@ -16,7 +16,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder's two compiled models of one small network."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("fastai")
-    from fastai_training.exporting.export import write_program, write_torch_program
+    from fastai_training.exporting.export import write_compiled_model, write_torch_model
 
     torch.manual_seed(0)
     network = torch.nn.Sequential(
@@ -30,6 +30,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     details = ModelManifest("small", ["a", "b", "c"], SIZE, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     root = tmp_path_factory.mktemp("model")
     with torch.no_grad():
-        write_program(network, details, root / PROGRAM)
-        write_torch_program(network, details, root / TORCH_PROGRAM)
+        write_compiled_model(network, details, root / COMPILED_MODEL)
+        write_torch_model(network, details, root / TORCH_MODEL)
     return root
