@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastai_container.paths import MLPaths
@@ -47,13 +47,17 @@ def find_channels(paths: MLPaths) -> Channels:
 
 @dataclass(frozen=True)
 class Data:
-    """What is trained and validated on. ``skipped``: channel, file and reason of what was left out."""
+    """What is trained and validated on. ``skipped``: channel, file and reason of what was left out.
+
+    ``test``: what is scored once, at the end; empty where the user gave none.
+    """
 
     train: list[Example]
     valid: list[Example]
     vocab: list[str]
     skipped: list[tuple[str, str, str]]
     source: str
+    test: list[Example] = field(default_factory=list)
 
 
 def _usable(root: Path, channel: str, parameters: HyperParameters, say: Log, cores: int) -> Examples:

@@ -15,10 +15,11 @@ class DataError(UserError):
 
 @dataclass(frozen=True)
 class Example:
-    """One picture and its class."""
+    """One picture and its class. ``group``: whose it is (a patient, a site), where the split must not part a group."""
 
     path: Path
     label: str
+    group: str = ""
 
 
 @dataclass
