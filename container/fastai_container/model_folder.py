@@ -62,8 +62,8 @@ class ModelManifest:
 
     ``image_size`` is the side in pixels of the square the model takes; ``mean`` and ``std`` are per channel (RGB) on a
     scale of 0 to 1. ``metrics`` are those of the validation split. ``files`` maps a path relative to the folder to its
-    size in bytes and SHA-256. ``program`` says how the compiled model for CPUs is to be run (``inference_precision_hint``,
-    OpenVINO's: f32 or bf16) and what was measured of it.
+    size in bytes and SHA-256. ``program`` says how the compiled model for CPUs is to be run
+    (``inference_precision_hint``, OpenVINO's: f32 or bf16) and what was measured of it.
     """
 
     arch: str

@@ -14,8 +14,8 @@ from fastai_training.diagnosis.volumes import VolumeError, mib
 
 #: With less room than this after a failed write, the volume is what it failed of.
 _NO_ROOM = 1 << 20
-#: A model folder's size by that of its float32 weights: themselves, the compiled model for GPUs and the learner alike, and the
-#: compiled model for CPUs half or a quarter of that.
+#: A model folder's size by that of its float32 weights: themselves, the compiled model for GPUs and the learner
+#: alike, and the compiled model for CPUs half or a quarter of that.
 MODEL_TIMES_WEIGHTS = 3.25
 #: Of the compiled models for CPUs that are made beside it, and measured.
 COMPILED_TIMES_WEIGHTS = 0.5

@@ -141,7 +141,7 @@ def write_classifier(
     valid: list[Example],
     precision: str,
 ) -> ModelManifest:
-    """Write ``model`` as the model folder ``folder``; returns its details, with what was measured of the compiled model for CPUs.
+    """Write ``model`` as the model folder ``folder``; returns its details, with what was measured of the precisions.
 
     ``precision`` is the hyperparameter serving_precision. Raises VolumeError when there is no room.
     """

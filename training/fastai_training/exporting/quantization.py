@@ -1,4 +1,4 @@
-"""Which arithmetic the compiled model for CPUs is served with: fp32, bf16 and int8 are measured, the fastest good one is taken."""
+"""The arithmetic of serving on CPUs: fp32, bf16 and int8 are measured, the fastest good one is taken."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fastai_training.data.labels import Example
 TOLERANCE = 0.005
 #: Nor one that gives another class than fp32 to more than one picture in a hundred: equally many errors can be others.
 AGREEMENT = 0.99
-#: Pictures that int8's ranges are measured on, and at most so many of the validation split that precisions are scored on.
+#: Pictures that int8's ranges are measured on, and at most so many of the validation split to score precisions on.
 CALIBRATION_PICTURES, SCORED_PICTURES = 128, 2000
 #: Serving batches about so many; speed is that of one thread, which is what a serving worker has.
 BATCH, ROUNDS = 8, 7
