@@ -1,4 +1,4 @@
-"""Running other programs."""
+"""Run other programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMED_OUT = 124
 
 @dataclass(frozen=True)
 class Result:
-    """What a program left: exit code (127: not found, 124: out of time), standard output, standard error."""
+    """The result of a program: exit code (127: not found, 124: timed out), standard output and standard error."""
 
     code: int
     out: str = ""
@@ -29,7 +29,7 @@ class Result:
 
 
 def say(message: str) -> None:
-    """Print a line at once: programs that we run write to the same place, and the order should be the real one."""
+    """Print a line and flush it: the programs that we run write there too, and the order must stay the real one."""
     print(message, flush=True)
 
 
@@ -48,7 +48,7 @@ def capture(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Result:
-    """Run a command and return its output; a missing program or a time-out (seconds) is a result, not an error."""
+    """Run a command and return its output. A missing program or a timeout (in seconds) is a result, not an error."""
     try:
         done = subprocess.run(
             [str(part) for part in command],
@@ -75,7 +75,10 @@ def stream(
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> int:
-    """Run a command whose output goes to ours; return its exit code (124: out of time, in seconds)."""
+    """Run a command whose output goes to ours; return its exit code, or 124 after ``timeout`` seconds.
+
+    Raise ``LocalError`` for a command that can't be run.
+    """
     sys.stdout.flush()
     try:
         return subprocess.run(
@@ -95,8 +98,11 @@ def stream(
 def tee(
     command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, errors_too: bool = False
 ) -> tuple[int, str]:
-    """Run a command, showing its output as it comes; return its exit code and its last line that holds something
-    (of standard output, or with ``errors_too`` of both)."""
+    """Run a command and show its output as it comes; return its exit code and the last line that is not blank.
+
+    The line is one of standard output, or with ``errors_too`` of both. Raise ``LocalError`` for a command that can't be
+    run.
+    """
     last = ""
     try:
         process = subprocess.Popen(
@@ -119,12 +125,12 @@ def tee(
 
 
 def error_in(log: str) -> str | None:
-    """Return the sentence of the last ``error: …`` line of a log: how our programs end when they know why."""
+    """Return the text of a log's last ``error: …`` line, which our programs write when they know why they failed."""
     lines = [line for line in log.splitlines() if line.startswith("error: ")]
     return lines[-1].removeprefix("error: ") if lines else None
 
 
 def last_line(text: str) -> str:
-    """Return the last line that holds something, which is where most programs say what went wrong."""
+    """Return the last line that is not blank: most programs say there what went wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""

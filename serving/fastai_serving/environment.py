@@ -1,6 +1,6 @@
-"""The environment's settings for serving, checked once at start.
+"""Read serving's settings from environment variables, once at the start.
 
-Names that begin with SAGEMAKER are SageMaker's (taken from sagemaker-inference), the others are this project's.
+Names that begin with ``SAGEMAKER`` are SageMaker's (taken from sagemaker-inference), the others are this project's.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from fastai_serving.responses import JSON, RequestError, echo
 MB = 1024 * 1024
 DEFAULT_PORT = SERVING_PORT
 DEFAULT_TIMEOUT_SECONDS = INVOCATION_SECONDS
-#: sagemaker-inference's.
+#: sagemaker-inference's default.
 DEFAULT_STARTUP_SECONDS = 600
-#: A batch's forward pass on one core is 1.4 times as fast per picture at 8, and hardly more beyond.
+#: In a batch of 8, a forward pass on one core is 1.4 times as fast per picture; larger batches gain hardly more.
 DEFAULT_BATCH_SIZE = 8
 DEFAULT_BATCH_SIZE_GPU = 32
-#: MMS's own.
+#: multi-model-server's default.
 DEFAULT_QUEUE_SIZE = 100
-#: A client that is still there has sent something within it.
+#: A client that is still connected sends something within this time.
 DEFAULT_BODY_SECONDS = 30
-#: Measured: a worker with OpenVINO and a model of 20 MB takes 110 to 190 MB, and up to 280 while it draws PNGs.
+#: Measured: a worker with OpenVINO and a model of 20 MB takes 110 to 190 MB, and up to 280 MB while it draws PNGs.
 WORKER_MB = 256
-#: Measured with a built-in model of 5 MB and no file in memory yet: with 220 MB it is ready after 3 s, with 200 not
-#: after 60, since what is read from files (programs, libraries) no longer stays there. A small script takes 140.
+#: Measured with a built-in model of 5 MB and a cold page cache: with 220 MB the server is ready after 3 s, with 200 MB
+#: not even after 60 s, because programs and libraries no longer stay in the page cache. A small script takes 140 MB.
 LEAST_MEMORY_MB = 220
-#: A model more of a multi-model endpoint, as long as it draws none.
+#: Each further model of a multi-model endpoint, as long as it draws no PNG.
 MODEL_MB = 192
-#: Beyond its heap: code and threads (70 MB), and the buffers in which requests arrive and responses leave.
+#: What the JVM takes beyond its heap: code and threads (70 MB), and the buffers for requests and responses.
 JVM_EXTRA_MB = 128
 DEFAULT_HEAP_MB = 256
 MIN_HEAP_MB = 64
-#: Of the heap, what the front end itself takes: classes' objects, connections, the log.
+#: The part of the heap that the front end itself takes: its objects, connections, the log.
 HEAP_OWN_MB = 32
-#: The collector fills two generations, moves what lives, and can't fill either to the last byte: of the rest of the
-#: heap a third is for the bodies of requests, of which batches that are just being answered count once more at most by
-#: half, and a third for responses.
+#: Of the rest of the heap a third is for requests' bodies and a third for responses. The last third is slack: the
+#: collector has two generations, moves live objects and can't fill either generation completely, and the bodies of
+#: batches in progress count once more, for at most half as much again.
 HEAP_SHARE = 3
 HIGHEST_MAX_PIXELS = 1_000_000_000
-#: A response may have this many MiB, or as many as a request.
+#: A response may have this many MiB, or as many as a request if that is more.
 MIN_RESPONSE_MB = 64
 HIGHEST_PICTURE_MB = 1_000_000
 
@@ -66,15 +66,15 @@ MODEL_MEMORY_ENV = "FASTAI_SAGEMAKER_MODEL_MEMORY_MB"
 CREDENTIALS_ENV = "FASTAI_SAGEMAKER_WORKER_CREDENTIALS"
 LOG_FORMAT_ENV = "FASTAI_SAGEMAKER_LOG_FORMAT"
 LOG_LEVEL_ENV = parameters.LOG_LEVEL_ENV
-#: multi-model-server's own name, which wins over what our configuration says.
+#: multi-model-server's own variable, which overrides our configuration.
 MAX_RESPONSE_ENV = "MMS_MAX_RESPONSE_SIZE"
-#: How the supervisor tells a worker its share of the cores, and where to leave the reason of a failure.
+#: By these the supervisor tells a worker its share of the cores, and the folder for the reason of a failure.
 THREADS_ENV = "FASTAI_SAGEMAKER_THREADS"
 STATE_ENV = "FASTAI_SAGEMAKER_STATE"
 #: The seal (fastai_container.model_folder) of the files that the supervisor verified; empty when it verified none.
 SEAL_ENV = "FASTAI_SAGEMAKER_SEAL"
-#: The user's script that the supervisor found, "" for none and not set where there are many models; and the folder of
-#: what its requirements.txt asked for.
+#: The user's script that the supervisor found ("" for none, not set on a multi-model endpoint), and the folder with the
+#: packages of its requirements.txt.
 SCRIPT_ENV = "FASTAI_SAGEMAKER_SCRIPT"
 PACKAGES_ENV = "FASTAI_SAGEMAKER_PACKAGES"
 FRONT_END_LOG_LEVEL_ENV = "FASTAI_SAGEMAKER_LOG_LEVEL"
@@ -83,9 +83,9 @@ MMS_LOG_LEVEL_ENV = "FASTAI_SAGEMAKER_MMS_LOG_LEVEL"
 _LEVELS = {"10": "DEBUG", "20": "INFO", "30": "WARNING", "40": "ERROR", "50": "CRITICAL"}
 _LOG_FORMATS = ("plain", "json")
 _TRUTH = dict.fromkeys(("true", "1", "yes", "on"), "true") | dict.fromkeys(("false", "0", "no", "off"), "false")
-#: No other script's digits, and not thousands of them, which int() refuses with an error of its own.
+#: ASCII digits only, and not thousands of them: ``int()`` refuses those with an error of its own.
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,15}")
-#: The variables of this project that a user may set, as a table; serving/README.md has each at length.
+#: This project's variables that a user may set; serving/README.md describes each in full.
 USER_VARIABLES = {
     BATCH_SIZE_ENV: "requests of one forward pass at most",
     BATCH_DELAY_ENV: "how long a batch waits for more requests",
@@ -97,7 +97,7 @@ USER_VARIABLES = {
     CREDENTIALS_ENV: "whether the workers see AWS credentials",
     LOG_FORMAT_ENV: "plain or json",
 }
-#: What only the supervisor tells: its workers, and the front end's log (log4j2.xml).
+#: Variables that only the supervisor sets, for its workers and for the front end's log (log4j2.xml).
 SUPERVISOR_VARIABLES = {
     THREADS_ENV: "a worker's share of the cores",
     STATE_ENV: "the folder in which a worker leaves the reason of a failure",
@@ -107,7 +107,7 @@ SUPERVISOR_VARIABLES = {
     FRONT_END_LOG_LEVEL_ENV: "the plug-in's level, in log4j's words",
     MMS_LOG_LEVEL_ENV: "multi-model-server's own level",
 }
-#: SageMaker's names, ours, and training's, which one environment may hold too.
+#: SageMaker's variables, ours, and training's, which may be set in the same environment.
 _KNOWN = USER_VARIABLES.keys() | {
     *(value for name, value in vars(parameters).items() if name.isupper() and isinstance(value, str)),
     *("SAGEMAKER_SUBMIT_DIRECTORY", "FASTAI_SAGEMAKER_WEIGHTS"),
@@ -115,7 +115,7 @@ _KNOWN = USER_VARIABLES.keys() | {
 
 
 class SettingError(UserError):
-    """An environment variable with a value that it can't have."""
+    """An environment variable has a value that it can't have."""
 
 
 def _integer(environment: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
@@ -135,21 +135,21 @@ def _word(environment: Mapping[str, str], name: str, default: str, known: tuple[
 
 
 def _truth(environment: Mapping[str, str], name: str, default: str, *others: str) -> str:
-    """ "true" or "false", by any usual word for it, or one of ``others``."""
+    """Return "true" or "false" for any usual word for either, or one of ``others``. Raise ``SettingError``."""
     text = _word(environment, name, default, (*others, *_TRUTH))
     return _TRUTH.get(text, text)
 
 
 def not_used(name: str, near: Sequence[str] = ()) -> str:
-    """The sentence for a variable that has no effect; ``near`` begins with the one that may be meant."""
+    """Return the sentence for a variable that has no effect; ``near`` begins with the one that may be meant."""
     return f"the environment variable {name} is not used" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def unused(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """A sentence for each variable that looks like a setting of this image and is none, with the nearest that is one.
+    """Return a sentence for each variable that looks like a setting but is none, with the nearest that is one.
 
-    SageMaker sets variables of its own: of those that begin as they do, one is named when it nearly is one of ours, or
-    is TorchServe's.
+    SageMaker sets variables of its own. So a variable that begins with ``SAGEMAKER_`` is named only when its name is
+    nearly that of a setting, or when it is TorchServe's.
     """
     lines = []
     for name in sorted(environment):
@@ -163,14 +163,14 @@ def unused(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def max_response_bytes(environment: Mapping[str, str]) -> int:
-    """Return the limit of a response's body: a PNG, or what a script makes, may be larger than what was asked."""
+    """Return the limit of a response's body, in bytes: a PNG or a script's response may be larger than its request."""
     payload = _integer(environment, parameters.MAX_REQUEST_SIZE, DEFAULT_MAX_PAYLOAD_MB, 1, 2047)
     own = max(payload, MIN_RESPONSE_MB) * MB
     return _integer(environment, MAX_RESPONSE_ENV, own, 1, 2047 * MB)
 
 
 def log_level(environment: Mapping[str, str] = os.environ) -> str:
-    """SAGEMAKER_CONTAINER_LOG_LEVEL as Python's name of it; SageMaker writes 20, people write info."""
+    """Return ``SAGEMAKER_CONTAINER_LOG_LEVEL`` as Python names it: SageMaker writes 20, people write info."""
     text = environment.get(LOG_LEVEL_ENV, "").strip().upper() or "INFO"
     level = _LEVELS.get(text, text)
     if level not in _LEVELS.values():
@@ -180,7 +180,7 @@ def log_level(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def check_memory(limit: int | None) -> None:
-    """Raises SettingError when the memory ``limit`` (bytes) is less than the built-in model needs."""
+    """Raise ``SettingError`` when the memory ``limit`` (bytes) is less than the built-in model needs."""
     if limit is not None and limit < LEAST_MEMORY_MB * MB:
         raise SettingError(
             f"the memory limit of {limit // MB} MB is too small to serve this model; give the container at least "
@@ -189,9 +189,9 @@ def check_memory(limit: int | None) -> None:
 
 
 def heap_mb(payload_mb: int, limit: int | None) -> int:
-    """The JVM's heap: a front end needs little, but a few of the largest requests must fit at once.
+    """Return the size of the JVM's heap in MB: a front end needs little, but a few of the largest requests must fit.
 
-    Raises SettingError when not even one does, in what a front end may have of the memory ``limit`` (bytes).
+    Raise ``SettingError`` when not even one of them fits into the front end's part of the memory ``limit`` (bytes).
     """
     least = HEAP_OWN_MB + HEAP_SHARE * payload_mb
     wanted = max(DEFAULT_HEAP_MB, least + payload_mb)
@@ -208,12 +208,12 @@ def heap_mb(payload_mb: int, limit: int | None) -> int:
 
 
 def held_mb(heap: int) -> int:
-    """Return the MB of requests' bodies that the heap has room for at once, and as much of responses."""
+    """Return how many MB of requests' bodies fit into the heap at once; the same number of MB is for responses."""
     return (heap - HEAP_OWN_MB) // HEAP_SHARE
 
 
 def usable_gpus() -> int:
-    """GPUs that this image's torch can use; seen without importing torch, which would load CUDA before the fork."""
+    """Count the GPUs that this image's torch can use, without importing torch: that would load CUDA before the fork."""
     try:
         version = metadata.version("torch")
     except metadata.PackageNotFoundError:
@@ -222,16 +222,16 @@ def usable_gpus() -> int:
 
 
 def default_picture_mb(free: int | None, heap: int, workers: int) -> int:
-    """What decoding one picture may take: what is left of a worker's share of ``free`` bytes (None: unknown)."""
+    """Return the MB that decoding one picture may take: what a worker's share of ``free`` bytes (or None) leaves."""
     highest, lowest = MAX_PICTURE_BYTES // MB, MIN_PICTURE_BYTES // MB
     if free is None:
         return highest
-    share = (free // MB - heap - JVM_EXTRA_MB) // workers - MODEL_MB  # beside it a worker draws no PNG
+    share = (free // MB - heap - JVM_EXTRA_MB) // workers - MODEL_MB  # while it decodes, a worker draws no PNG
     return max(lowest, min(highest, share))
 
 
 def default_workers(cores: int, gpus: int, limit: int | None, heap: int) -> int:
-    """One worker for each GPU, or for each core as far as the memory goes."""
+    """Return one worker for each GPU, or for each core as far as the memory ``limit`` (bytes) allows."""
     if gpus:
         return gpus
     if limit is None:
@@ -241,9 +241,11 @@ def default_workers(cores: int, gpus: int, limit: int | None, heap: int) -> int:
 
 @dataclass(frozen=True)
 class Settings:
-    """``timeout_seconds``: what a worker may take for a request; ``max_payload_bytes``: of a request's body;
-    ``script_batch_size``: of a model with a user's script, which works on one request after the other;
-    ``body_seconds``: without progress, after which a request that is arriving is given up.
+    """Serving's settings.
+
+    ``timeout_seconds``: how long a worker may take for a request; ``max_payload_bytes``: the limit of a request's body;
+    ``script_batch_size``: for a model with a user's script, which works on one request after the other;
+    ``body_seconds``: how long an arriving request may make no progress before it is given up.
     """
 
     port: int
@@ -270,19 +272,19 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Raises SettingError for the first value that can't be."""
+        """Read all settings. Raise ``SettingError`` for the first value that is not allowed."""
         cores, gpus, limit = cpu_count(), usable_gpus(), memory_limit_bytes()
         multi_model = _truth(environment, parameters.MULTI_MODEL_ENV, "false") == "true"
         payload = _integer(environment, parameters.MAX_REQUEST_SIZE, DEFAULT_MAX_PAYLOAD_MB, 1, 2047)
         heap = heap_mb(payload, limit)
-        # Each of many models costs a worker's memory.
+        # On a multi-model endpoint each model has workers of its own, and each worker takes memory.
         default = 1 if multi_model else default_workers(cores, gpus, limit, heap)
         workers = _integer(environment, parameters.MODEL_SERVER_WORKERS_ENV, default, 1, 256)
         timeout = _integer(environment, parameters.MODEL_SERVER_TIMEOUT_ENV, DEFAULT_TIMEOUT_SECONDS, 1, 86_400)
         timeout = _integer(environment, parameters.MODEL_SERVER_TIMEOUT_SECONDS_ENV, timeout, 1, 86_400)
         batch = DEFAULT_BATCH_SIZE_GPU if gpus else DEFAULT_BATCH_SIZE
         credentials = _truth(environment, CREDENTIALS_ENV, "auto", "auto")
-        # Of many models as many may decode at once as there are cores.
+        # On a multi-model endpoint, as many workers may decode at once as there are cores.
         picture = default_picture_mb(free_memory_bytes(), heap, max(workers, cores) if multi_model else workers)
         WorkerSettings.from_environment(environment)
         return cls(
@@ -312,7 +314,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What a worker needs to know. ``threads`` are its own, ``cores`` the machine's."""
+    """The settings of a worker. ``threads`` are its own, ``cores`` the machine's."""
 
     threads: int
     default_accept: str
@@ -324,9 +326,9 @@ class WorkerSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> WorkerSettings:
-        """Raises SettingError."""
+        """Read a worker's settings. Raise ``SettingError`` for a value that is not allowed."""
         accept = environment.get(parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV, "").strip() or JSON
-        # A script may answer in types that we don't.
+        # A script may respond in media types that we don't support.
         if not printable(accept) or (content_type_for(accept) is None and "*" not in accept):
             raise SettingError(
                 f"the environment variable {parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV}={echo(accept)} names no media "
@@ -344,7 +346,7 @@ class WorkerSettings:
         )
 
     def check_for_builtin(self) -> None:
-        """Raises SettingError for a default that the built-in model's responses don't have."""
+        """Raise ``SettingError`` for a default format that the built-in model's responses don't have."""
         try:
             choose_format(self.default_accept)
         except RequestError as error:

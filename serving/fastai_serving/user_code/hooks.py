@@ -1,9 +1,9 @@
-"""The functions of a user's script.
+"""Load the functions of a user's script.
 
 Their names and arguments are those of sagemaker-inference: ``pre_model_fn(model_dir)``, ``model_fn(model_dir)``,
 ``model_warmup_fn(model_dir, model)``, ``input_fn(data, content_type)``, ``predict_fn(data, model)``,
-``output_fn(prediction, accept)``, or ``transform_fn(model, data, content_type, accept)``. Each may be a coroutine, and
-may take the context too: as a parameter called ``context``, or as a required one more.
+``output_fn(prediction, accept)``, or ``transform_fn(model, data, content_type, accept)``. Each may be a coroutine,
+and may take the context too: as a parameter called ``context``, or as one more required parameter.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _PARAMETERS = {
     "transform_fn": 4,
 }
 CONTEXT = "context"
-#: What a generator may give.
+#: The most pieces that a generator may yield.
 MAX_PIECES = 1_000_000
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-#: One for the process: what a script opens in one of its coroutines must be of use in the next.
+#: One event loop for the process: what one of a script's coroutines opens must be usable in the next one.
 _loop: asyncio.AbstractEventLoop | None = None
 
 
@@ -44,7 +44,7 @@ class ScriptError(UserError):
 
 
 def _finished(result: Any) -> Any:
-    """What a coroutine comes to; anything else as it is."""
+    """Return the result of a coroutine, and anything else as it is."""
     global _loop
     if not inspect.isawaitable(result):
         return result
@@ -58,7 +58,7 @@ def _finished(result: Any) -> Any:
 
 
 def collected(pieces: Any) -> list[Any]:
-    """What a generator, or an asynchronous one, gives. Raises ValueError for one that has no end."""
+    """Return what a generator, plain or asynchronous, yields. Raise ``ValueError`` for more than ``MAX_PIECES``."""
     result: list[Any] = []
 
     def take(piece: Any) -> None:
@@ -80,13 +80,13 @@ def collected(pieces: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class Hook:
-    """One function, and how it wants the context: "" not at all, "position" as the last argument, or "name"."""
+    """One function, and how it takes the context: "" not at all, "position" as the last argument, or "name"."""
 
     function: Callable[..., Any]
     wants_context: str = ""
 
     def __call__(self, *arguments: Any, context: Any = None) -> Any:
-        """Call the function and wait for it where it is a coroutine. Raises what it raises."""
+        """Call the function, and wait for its result if it is a coroutine. Raise what it raises."""
         if self.wants_context == "position":
             arguments = (*arguments, context)
         named = {CONTEXT: context} if self.wants_context == "name" else {}
@@ -95,7 +95,7 @@ class Hook:
 
 @dataclass(frozen=True)
 class Hooks:
-    """The script's functions; None where it has none. ``script`` is its file's name."""
+    """The script's functions, None for those that it doesn't define. ``script`` is the name of its file."""
 
     pre_model_fn: Hook | None = None
     model_fn: Hook | None = None
@@ -108,7 +108,7 @@ class Hooks:
 
     @property
     def handles_requests(self) -> bool:
-        """Whether the script has a part in what happens to a request, not only in getting ready."""
+        """Whether the script takes part in handling requests, and not only in the preparation."""
         return any((self.model_fn, self.input_fn, self.predict_fn, self.output_fn, self.transform_fn))
 
 
@@ -119,7 +119,7 @@ def _no_scipy(*_: Any) -> Any:
 def import_decoder() -> ModuleType:
     """Make ``from sagemaker_inference import decoder``, which many scripts begin with, work without scipy.
 
-    It imports scipy (143 MB) for one format that it decodes; our serving image has none.
+    The decoder imports scipy (143 MB) for one of its formats; our serving image has no scipy.
     """
     if importlib.util.find_spec("scipy") is not None:
         return importlib.import_module("sagemaker_inference.decoder")
@@ -130,7 +130,7 @@ def import_decoder() -> ModuleType:
     try:
         return importlib.import_module("sagemaker_inference.decoder")
     finally:
-        # Anything else that looks for scipy shall see that there is none.
+        # Everybody else who looks for scipy must see that there is none.
         del sys.modules["scipy"], sys.modules["scipy.sparse"]
 
 
@@ -145,15 +145,15 @@ def _import(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its classes look for their module there
+    sys.modules[spec.name] = module  # classes look up their module there
     spec.loader.exec_module(module)
     return module
 
 
 def load_hooks(path: Path, packages: str | None = None) -> Hooks:
-    """The functions of the script at ``path``; ``packages`` is where what it requires was installed.
+    """Load the functions of the script at ``path``; ``packages`` is the folder where its requirements were installed.
 
-    Raises ScriptError, and whatever the script raises when it is imported.
+    Raise ``ScriptError``, and whatever the script raises when it is imported.
     """
     if packages and packages not in sys.path:
         sys.path.insert(0, packages)
@@ -180,14 +180,14 @@ def load_hooks(path: Path, packages: str | None = None) -> Hooks:
 
 
 def _wants_context(path: Path, name: str, function: Any) -> str:
-    """How to give the context to a hook (see Hook). Raises ScriptError for one that can't be called as it will be."""
+    """Return how a hook takes the context (see ``Hook``). Raise ``ScriptError`` if we can't call it."""
     wanted = _PARAMETERS[name]
     if not callable(function):
         raise ScriptError(f"{name} in {path.name} is no function")
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return ""  # written in C: it doesn't say
+        return ""  # a function written in C has no signature to look at
     parameters = list(signature.parameters.values())
     positional = [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
     names = [parameter.name for parameter in positional]

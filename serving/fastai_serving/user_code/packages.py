@@ -1,4 +1,4 @@
-"""What a script's requirements.txt asks for and the image lacks, installed beside the image's own packages."""
+"""Install what a script's requirements.txt asks for and the image lacks, next to the image's own packages."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from fastai_serving.user_code.hints import TRAINING_IMAGE, is_serving_image
 logger = logging.getLogger("supervisor")
 
 CODE_ARTIFACT_ENV = "CA_REPOSITORY_ARN"
-#: Where pip is to look; they may hold credentials.
+#: Variables that tell pip where to look; they may hold credentials.
 INDEX_ENV = frozenset({CODE_ARTIFACT_ENV, "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"})
 _CODE_ARTIFACT = re.compile(r"arn:[^:]+:codeartifact:([^:]+):([^:]+):repository/([^/]+)/(.+)")
-#: With torch they are gigabytes and minutes; the training image has them.
+#: Installing these brings torch, which is gigabytes and takes minutes. The training image has them.
 _FOR_THE_TRAINING_IMAGE = frozenset({"fastai", "timm", "torch", "torchaudio", "torchvision"})
 _REPOSITORY = re.compile(r"/(fastai|timm|pytorch-image-models|torchvision)(\.git)?(@|#|$)")
 _NO_NETWORK = re.compile(r"NewConnectionError|NameResolutionError|ConnectTimeout|Network is unreachable")
@@ -37,7 +37,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def _code_artifact_index(arn: str) -> str:
-    """The address, with a token, of a CodeArtifact repository's package index. Raises UserError."""
+    """Return the address, with a token, of a CodeArtifact repository's package index. Raise ``UserError``."""
     match = _CODE_ARTIFACT.fullmatch(arn)
     if match is None:
         raise UserError(f"{CODE_ARTIFACT_ENV}={arn!r} is not the ARN of a CodeArtifact repository")
@@ -54,7 +54,7 @@ def _code_artifact_index(arn: str) -> str:
 
 
 def _refuse_what_the_training_image_has(path: Path, wanted: requirements.Requirements) -> None:
-    """Raises UserError, in the serving image alone, for packages that would bring torch."""
+    """Raise ``UserError`` for packages that would bring torch, but only in the serving image."""
     if not is_serving_image():
         return
     for line in wanted.missing:
@@ -72,10 +72,10 @@ def _folder_of_modules(prefix: Path) -> Path:
 
 
 def _overlay(target: Path) -> str:
-    """The interpreter of a virtual environment at ``target`` that sees this one's packages.
+    """Make a virtual environment at ``target`` that also sees this one's packages; return its interpreter.
 
-    pip counts those as installed, and leaves them alone when the script asks for another release of one: with --prefix
-    it would uninstall ours first, which a read-only container forbids.
+    pip counts our packages as installed. When the script asks for another release of one, pip leaves ours alone. With
+    ``--prefix`` it would uninstall ours first, which fails in a read-only container.
     """
     venv.EnvBuilder(symlinks=True, with_pip=False).create(target)
     places = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
@@ -86,7 +86,7 @@ def _overlay(target: Path) -> str:
 def install(path: Path, target: Path) -> Path | None:
     """Install what the requirements.txt at ``path`` asks for and this environment lacks, into ``target``.
 
-    The folder to import it from; None when nothing lacks. Raises UserError.
+    Return the folder to import from, or None when nothing is missing. Raise ``UserError``.
     """
     wanted = requirements.read(path)
     _refuse_what_the_training_image_has(path, wanted)
@@ -100,7 +100,7 @@ def install(path: Path, target: Path) -> Path | None:
     python = _overlay(target)
     command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]
     command += ["--no-warn-script-location", "-r", str(file)]
-    # A module of the user's must not stand in for one of pip's.
+    # A module of the user's must not be imported in place of one of pip's.
     environment = os.environ | {"PYTHONSAFEPATH": "1"}
     arn = environment.get(CODE_ARTIFACT_ENV)
     if arn:
@@ -114,7 +114,7 @@ def install(path: Path, target: Path) -> Path | None:
 
 
 def late(folder: Path) -> list[str]:
-    """What to tell about packages in ``folder`` that can't be used any more: this process imported others before."""
+    """Return a sentence for each package in ``folder`` that comes too late: this process imported another release."""
     told = []
     for distribution in metadata.distributions(path=[str(folder)]):
         modules = {Path(str(file)).parts[0].removesuffix(".py") for file in distribution.files or ()}
@@ -129,9 +129,10 @@ def late(folder: Path) -> list[str]:
 
 
 def install_once(path: Path, state: Path) -> Path | None:
-    """As ``install``, for a model of a multi-model endpoint: once for all its workers and all its loads.
+    """Like ``install``, but for a model of a multi-model endpoint: once for all its workers and all its loads.
 
-    What was installed is kept in ``state`` under a name made of everything beside the requirements.txt.
+    The packages are kept in ``state``, under a hash of the names, sizes and times of all files next to the
+    requirements.txt.
     """
     digest = hashlib.sha256(str(path).encode())
     for file in sorted(path.parent.rglob("*")):
@@ -146,7 +147,7 @@ def install_once(path: Path, state: Path) -> Path | None:
                 return None
             partial.rename(target)
         except OSError:
-            if not target.is_dir():  # else another worker was faster
+            if not target.is_dir():  # otherwise another worker was faster
                 raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)

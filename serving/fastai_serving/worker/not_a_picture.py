@@ -1,4 +1,4 @@
-"""What a body that is no picture seems to be, so that its error can say what to do instead."""
+"""Guess what a body is that is no picture, so that the error can say what to do instead."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import string
 
 _RAW = "send the picture's own bytes"
-#: Beginnings of pictures that are read here.
+#: How files begin in the picture formats that are supported.
 _PICTURES = {
     b"\xff\xd8\xff": "a JPEG",
     b"\x89PNG\r\n\x1a\n": "a PNG",
@@ -18,7 +18,7 @@ _PICTURES = {
     b"MM\0*": "a TIFF",
     b"RIFF": "a WebP",
 }
-#: Beginnings of other files, and what each is. The longer before the shorter.
+#: How other files begin, and what they are. A longer beginning stands before a shorter one.
 _OTHERS = {
     b"%PDF-": "a PDF document",
     b"\x1f\x8b": "compressed with gzip",
@@ -42,17 +42,17 @@ _OTHERS = {
     b"OggS": "Ogg audio or video",
     b"ID3": "MP3 audio",
     b"\x7fELF": "a program",
-    # A picture that went through a text: its bytes as Latin-1, or what is no UTF-8 replaced.
+    # A picture that was treated as text: read as Latin-1, or with invalid UTF-8 replaced.
     b"\xc3\xbf\xc3\x98\xc3\xbf": f"a JPEG whose bytes were encoded as UTF-8 text on the way; {_RAW}, as bytes",
     b"\xc2\x89PNG": f"a PNG whose bytes were encoded as UTF-8 text on the way; {_RAW}, as bytes",
     b"\xef\xbf\xbd": f"a picture whose bytes were read as text on the way, and so are lost; {_RAW}, as bytes",
 }
-#: Brands of ISO's media files (bytes 8 to 12, after "ftyp").
+#: Brands of ISO media files (bytes 8 to 12, after "ftyp").
 _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "an AVIF picture"),
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC picture"),
 }
-#: Beginnings of texts, in lower case.
+#: How texts begin, in lower case.
 _TEXTS = {
     "<!doctype html": "an HTML page",
     "<html": "an HTML page",
@@ -76,7 +76,7 @@ def _picture(content: bytes) -> str | None:
 
 
 def _decoded(text: bytes) -> bytes:
-    """The beginning of what ``text`` is base64 of; nothing when it is none."""
+    """Return what ``text`` decodes to from base64, or ``b""`` if it is not base64; its last bytes may be missing."""
     packed = b"".join(text.split()).translate(bytes.maketrans(b"-_", b"+/"))
     whole = packed[: len(packed) // 4 * 4]
     if len(whole) < 8 or not _BASE64.fullmatch(packed):
@@ -89,7 +89,7 @@ def _decoded(text: bytes) -> bytes:
 
 def _of_text(sample: bytes) -> str | None:
     try:
-        # A sample may end within a character.
+        # A sample may end in the middle of a character.
         text = sample.decode("utf-8-sig", errors="strict" if len(sample) < _SAMPLE else "ignore").strip()
     except UnicodeDecodeError:
         return None
@@ -118,8 +118,9 @@ def _of_text(sample: bytes) -> str | None:
 
 
 def seems(body: bytes) -> str | None:
-    """What ``body``, which is no picture that is read here, seems to be, in words to follow "it seems to be"; None
-    when nothing is known of it.
+    """Return what a ``body`` in no supported picture format seems to be, or None when nothing is known about it.
+
+    The words are made to follow "it seems to be".
     """
     sample = bytes(body[:_SAMPLE])
     for magic, what in _OTHERS.items():

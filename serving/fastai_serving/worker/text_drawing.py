@@ -1,8 +1,8 @@
-"""Lines of text in any script, drawn by Pillow, which takes one font for a text and draws a box for what it lacks.
+"""Draw lines of text in any script with Pillow.
 
-A text is cut where another font is needed. Within a piece libraqm shapes the letters and orders those that are written
-from right to left; without it (it looks for FriBidi when it is loaded) what it is needed for is escaped, as is what no
-font has.
+Pillow draws a text in one font, and a box for each character that the font lacks. So a text is cut into pieces where
+another font is needed. Within a piece, libraqm shapes the letters and orders those written from right to left. It needs
+FriBidi when it is loaded. Without libraqm, characters that need it are escaped, like those that no font has.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from PIL import ImageDraw, ImageFont, features
 
 from fastai_container.fonts import escaped, font_files
 
-#: Characters that are looked at: no line has room for more.
+#: Characters of a text that are looked at; no line has room for more.
 _MOST = 200
-#: A character that no font has: what is drawn as it is, is not there.
+#: A noncharacter, which no font has. A character that is drawn like it is missing from the font.
 _NO_CHARACTER = "\U0010fffe"
 _PROBE_SIZE = 16
 _MARKS = ("Mn", "Mc", "Me", "Cf")
@@ -33,7 +33,7 @@ def _shapes() -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _font(path: Path | None, size: int) -> Any:
-    """Pillow's own font (of Latin letters) where there is no path."""
+    """Load the font at ``path``, or Pillow's own (Latin letters only) for None."""
     return ImageFont.load_default(size=size) if path is None else ImageFont.truetype(str(path), size)
 
 
@@ -46,7 +46,7 @@ def _drawn(path: Path | None, text: str) -> tuple[tuple[int, int], bytes]:
 def _has(path: Path | None, character: str) -> bool:
     try:
         return _drawn(path, character) != _drawn(path, _NO_CHARACTER)
-    except (OSError, ValueError):  # a font that is none, or half a surrogate pair
+    except (OSError, ValueError):  # a file that is no font, or half a surrogate pair
         return False
 
 
@@ -55,7 +55,7 @@ def _right_to_left(character: str) -> bool:
 
 
 def _clusters(text: str) -> Iterator[str]:
-    """Characters with the marks that belong to them."""
+    """Yield each character together with the marks that belong to it."""
     cluster = ""
     for character in text:
         if cluster and unicodedata.category(character) not in _MARKS:
@@ -68,14 +68,14 @@ def _clusters(text: str) -> Iterator[str]:
 
 def _can_draw(path: Path | None, cluster: str) -> bool:
     if unicodedata.category(cluster[0]) in ("Cc", "Cs", "Zl", "Zp"):
-        return False  # a line's end, or what ends a log's line: not to be drawn as it is
+        return False  # line ends, control characters and half surrogate pairs are always escaped
     if not _shapes() and (len(cluster) > 1 or _right_to_left(cluster[0])):
         return False
     return all(_has(path, character) for character in cluster if unicodedata.category(character) != "Cf")
 
 
 def pieces(text: str) -> list[tuple[str, Path | None]]:
-    """``text`` cut where the font changes, with the font of each piece; what no font has is escaped."""
+    """Cut ``text`` where the font changes; return each piece with its font. What no font has is escaped."""
     found: list[tuple[str, Path | None]] = []
     for cluster in _clusters(unicodedata.normalize("NFC", text)):
         before = found[-1][1] if found else None
@@ -91,18 +91,18 @@ def pieces(text: str) -> list[tuple[str, Path | None]]:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text of one size in pixels: its pieces from left to right, each with its font."""
+    """A line of text in one ``size`` (pixels): its pieces from left to right, each with its font."""
 
     parts: tuple[tuple[str, Any], ...]
     size: int
 
     @property
     def length(self) -> float:
-        """Pixels."""
+        """The line's width in pixels."""
         return sum(font.getlength(text) for text, font in self.parts)
 
     def draw(self, pen: ImageDraw.ImageDraw, left: float, top: float, fill: tuple[int, int, int]) -> None:
-        """On ``pen``'s picture; fonts differ in height, so all stand on the base line that Pillow's own would have."""
+        """Draw on ``pen``'s picture. Fonts differ in height, so all pieces share the base line of Pillow's own font."""
         base = top + _font(None, self.size).getmetrics()[0]
         for text, font in self.parts:
             pen.text((left, base), text, font=font, fill=fill, anchor="ls")
@@ -118,7 +118,7 @@ def _line(text: str, size: int) -> Line:
 
 
 def line(text: str, size: int, width: float | None = None) -> Line:
-    """``text`` as a line; with ``width`` (pixels) cut to fit, which an ellipsis shows."""
+    """Make a line of ``text``. One that is wider than ``width`` (pixels) is cut to fit and ends with an ellipsis."""
     whole = _line(text[:_MOST], size)
     if width is None or (len(text) <= _MOST and whole.length <= width):
         return whole

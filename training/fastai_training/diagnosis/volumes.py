@@ -1,4 +1,4 @@
-"""The folders that a job writes to: whether they can be written, and which of them are full."""
+"""Check the folders that a job writes to: whether they are writable, and which of their volumes are full."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from fastai_container.errors import UserError
 from fastai_container.paths import MLPaths
 from fastai_training.diagnosis.symptoms import FULL_ERRORS
 
-#: A volume with less room (bytes, or share of the whole) counts as full.
+#: A volume with less free space than this (in bytes, or as a share of the whole) counts as full.
 _LEAST_BYTES, _LEAST_SHARE = 1 << 20, 0.01
-#: Files looked at for the one that was written last.
+#: The most files to look at when searching for the one that was written last.
 _LOOKED_AT = 2000
 _QUOTED_PATH = re.compile(r"""['"](/[^'"\n]+)['"]""")
 
 
 class VolumeError(UserError):
-    """A folder that the job must write to, and can't."""
+    """A folder that the job must write to can't be written."""
 
 
 def of_job(paths: MLPaths) -> tuple[Path, ...]:
-    """The folders that a job writes to, and temporary files' own."""
+    """Return the folders that a job writes to, including the one for temporary files."""
     return (paths.model, paths.output_data, paths.checkpoints, paths.code, paths.base, Path(tempfile.gettempdir()))
 
 
 def mib(size: float) -> str:
-    """A size in bytes as MiB, readable also when it is small."""
+    """Format a size in bytes as MiB, with a decimal when it is small."""
     return f"{size / 2**20:,.0f} MiB" if size >= 10 * 2**20 else f"{size / 2**20:,.1f} MiB"
 
 
 def obstacle(folder: Path) -> str:
-    """Why nothing can be written to ``folder`` (made if it is not there), and what to do; "" when it can be."""
+    """Return why ``folder`` (created if missing) can't be written and what to do, or "" if it can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -64,9 +64,9 @@ def _cannot(folder: Path, error: OSError) -> str:
 
 
 def check(paths: MLPaths, *, scripted: bool) -> list[str]:
-    """Make the folders that the job writes to. Raises VolumeError when the model has nowhere to go.
+    """Make the folders that the job writes to. Raise ``VolumeError`` when the model can't be written.
 
-    What a script may do without is no error: those sentences are returned, for the log.
+    For a script (``scripted``) the other folders are optional. Problems with them are returned as warnings for the log.
     """
     found = obstacle(paths.model)
     if found:
@@ -86,7 +86,7 @@ def _existing(path: Path) -> Path:
 
 
 def _volumes(folders: Iterable[Path]) -> Iterator[tuple[Path, int, int]]:
-    """(folder, free bytes, all bytes) of every volume that holds one of ``folders``; the first of them names it."""
+    """Yield (folder, free bytes, total bytes) for each volume of ``folders``, with the first folder that is on it."""
     seen = set()
     for folder in folders:
         try:
@@ -100,7 +100,7 @@ def _volumes(folders: Iterable[Path]) -> Iterator[tuple[Path, int, int]]:
 
 
 def describe(folders: Iterable[Path], text: str = "") -> str:
-    """Which volumes of ``folders`` and of the paths that ``text`` quotes are full; "" when none is."""
+    """Name the full volumes among those of ``folders`` and of the paths that ``text`` quotes; "" if none is full."""
     quoted = [Path(found) for found in _QUOTED_PATH.findall(text)]
     full = []
     for folder, free, total in _volumes([*(path.parent for path in quoted), *folders]):
@@ -111,12 +111,12 @@ def describe(folders: Iterable[Path], text: str = "") -> str:
 
 
 def room(folders: Iterable[Path]) -> str:
-    """The volumes of ``folders`` and how much room each has."""
+    """Return the volumes of ``folders`` and the free space of each."""
     return ", ".join(f"{folder} has {mib(free)} of {mib(total)}" for folder, free, total in _volumes(folders))
 
 
 def _written_last(folder: Path) -> str:
-    """The file below ``folder`` that was written last, and how far: where the disk is full, most likely that is cut."""
+    """Return the file below ``folder`` written last, and its size: on a full disk it is most likely cut short."""
     newest, found = -1.0, ""
     device = folder.stat().st_dev
     looked = 0

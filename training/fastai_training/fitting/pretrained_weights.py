@@ -1,4 +1,4 @@
-"""Find pretrained weights: a channel, the image, a package, a download; in that order."""
+"""Find pretrained weights in a channel, in the image, in a package or by a download, in that order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
 class WeightsError(UserError):
-    """Pretrained weights that are not there, or don't fit the architecture."""
+    """Pretrained weights are missing, or don't fit the architecture."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Weights:
 
 
 def _find_file(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """The file for one of ``names``: ``resnet34.pth`` or, as the hubs name them, ``resnet34-b627a593.pth``."""
+    """Find the file for one of ``names``: ``resnet34.pth`` or, as the hubs name it, ``resnet34-b627a593.pth``."""
     if not folder.is_dir():
         return None
     files = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES)
@@ -43,12 +43,12 @@ def _find_file(folder: Path, names: tuple[str, ...]) -> Path | None:
     return None
 
 
-#: What torch names of a file that holds more than tensors.
+#: In torch's error for a file that holds more than tensors, the name of what it holds.
 _OBJECT = re.compile(r"GLOBAL ([\w.]+)|class ([\w.]+)")
 
 
 def reason(error: Exception) -> str:
-    """Say why weights can't be read. The most of torch's own text is advice to execute what is in a file."""
+    """Say why weights can't be read. Most of torch's own text is advice to execute the file's content."""
     text = str(error)
     if isinstance(error, pickle.UnpicklingError):
         found = _OBJECT.search(text)
@@ -65,7 +65,7 @@ def reason(error: Exception) -> str:
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """The tensors of a .safetensors or a torch file, never executing what is in it. Raises WeightsError."""
+    """Return the tensors of a safetensors or torch file, without executing anything in it. Raise ``WeightsError``."""
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
@@ -95,10 +95,10 @@ def _from_package(names: tuple[str, ...]) -> Path | None:
 
 
 def fit_to(state: dict[str, Any], model: torch.nn.Module, source: str) -> dict[str, Any]:
-    """``state`` under the names of ``model``.
+    """Return ``state`` with the tensor names of ``model``.
 
-    The same network under other names (other libraries' conventions) is recognized by its tensors' shapes in order.
-    Raises WeightsError when it is another network.
+    Libraries name the tensors of the same network differently. Such weights are recognized by the tensors' shapes in
+    order. Raise ``WeightsError`` when they are of another network.
     """
     wanted = model.state_dict()
     if set(state) == set(wanted) and all(state[name].shape == wanted[name].shape for name in wanted):
@@ -115,9 +115,9 @@ def fit_to(state: dict[str, Any], model: torch.nn.Module, source: str) -> dict[s
 def find_weights(
     names: tuple[str, ...], channel: Path | None, download: Callable[[], dict[str, Any]], *, baked: Path = BAKED_WEIGHTS
 ) -> Weights:
-    """ImageNet weights for the architecture called ``names`` (its aliases, the library's own name first).
+    """Find ImageNet weights for the architecture called ``names`` (the library's own name first, then its aliases).
 
-    Raises WeightsError, naming all four ways, when none has them.
+    Raise ``WeightsError`` when no place has them; its message names all four.
     """
     if channel is not None:
         path = _find_file(channel, names)

@@ -1,4 +1,4 @@
-"""Run one program to its end: output passed through, signals passed on, a bounded stop, zombies reaped."""
+"""Run one program to its end: pass on its output and its signals, limit how long a stop takes, reap zombies."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from fastai_container.sagemaker import TRAINING_STOP_SECONDS
 from fastai_training.job import process_tree
 from fastai_training.job.log_tail import Tail
 
-#: What hasn't ended so long after SIGTERM is killed from here, in time to write the reason before SageMaker's SIGKILL.
+#: A program still running so long after SIGTERM is killed. That leaves time to write why before SageMaker's SIGKILL.
 STOP_SECONDS = TRAINING_STOP_SECONDS - 20
-#: How long to wait for output after the program's end: what it left running may hold its pipes open.
+#: How long to read output after the program's end: processes that it left running may hold its pipes open.
 DRAIN_SECONDS = 2.0
-#: Another host failed: a script that waits for it can't finish its batch.
+#: How long a program may take to end after another host failed: it can't finish its batch without that host.
 ABORT_SECONDS = 10
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _STREAMS = {"stdout": 1, "stderr": 2}
@@ -32,7 +32,11 @@ _STREAMS = {"stdout": 1, "stderr": 2}
 
 @dataclass(frozen=True)
 class Outcome:
-    """``status``: exit code, or minus the signal that ended it. ``stopped_by``: the signal that asked for a stop."""
+    """How a program ended.
+
+    ``status``: its exit code, or minus the number of the signal that ended it. ``stopped_by``: the signal that
+    asked for a stop.
+    """
 
     status: int
     stopped_by: int | None
@@ -41,12 +45,12 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """As in a shell: 128 + the signal's number for a death by signal."""
+        """The exit code as a shell has it: 128 plus the signal's number if a signal ended the program."""
         return self.status if self.status >= 0 else 128 - self.status
 
 
 class Supervisor:
-    """Runs a program in a session of its own; ``run`` may be called once, in the main thread."""
+    """Run a program in a session of its own. ``run`` may be called only once, and in the main thread."""
 
     def __init__(self, *, tail: Tail | None = None, stop_seconds: float = STOP_SECONDS) -> None:
         self.tail = tail or Tail()
@@ -62,17 +66,17 @@ class Supervisor:
             os.set_blocking(end, False)
 
     def abort(self) -> None:
-        """End the program soon, from any thread: another host failed, so it can't finish."""
+        """End the program soon, because another host failed and it can't finish. May be called from any thread."""
         self._aborted = True
         with contextlib.suppress(OSError):
             os.write(self._wake_write, b"\0")
 
     def run(self, command: list[str], env: Mapping[str, str]) -> Outcome:
-        """Run ``command`` and wait for it. Raises OSError when it can't be started."""
+        """Run ``command`` and wait for its end. Raise ``OSError`` when it can't be started."""
         if not self._listening:
             self.listen()
         self._child = self._start(command, env)
-        # A signal that came while it was being started had nobody to go to.
+        # A signal that came during the start had no process to go to.
         if self._stopped_by is not None:
             self._asked.update(process_tree.forward(self._child.pid, self._stopped_by))
         process_tree.make_first_choice_of_oom_killer(self._child.pid)
@@ -85,7 +89,7 @@ class Supervisor:
         return Outcome(status, self._stopped_by, self._killed, self._aborted)
 
     def listen(self) -> None:
-        """Take signals from now on; one that comes before ``run`` is passed on when there is a program."""
+        """Handle signals from now on. One that comes before ``run`` is passed on once the program runs."""
         self._listening = True
 
         def forward(number: int, _frame: FrameType | None) -> None:
@@ -103,7 +107,7 @@ class Supervisor:
     def _start(self, command: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
         outputs = {name: _open_output(descriptor) for name, descriptor in _STREAMS.items()}
         try:
-            # A session of its own: a terminal's Ctrl-C reaches it once, through us.
+            # In a session of its own, so that Ctrl-C in a terminal reaches it only once, through us.
             child = subprocess.Popen(
                 command,
                 env=dict(env),
@@ -122,7 +126,7 @@ class Supervisor:
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def _press(self) -> None:
-        """What is due: ask an aborted program to end, kill one that was asked long enough ago."""
+        """Ask an aborted program to end; kill one whose time to end is over."""
         assert self._child is not None
         if self._aborted and self._deadline is None:
             self._deadline = time.monotonic() + ABORT_SECONDS
@@ -134,7 +138,7 @@ class Supervisor:
                 process_tree.send(pid, signal.SIGKILL)
 
     def _reap(self) -> int | None:
-        """Collect every process that ended (PID 1 inherits orphans); the program's status once it has."""
+        """Reap what has ended (as PID 1 also orphans); return the program's status, or None while it runs."""
         assert self._child is not None
         if os.getpid() != 1:
             return self._child.poll()
@@ -150,7 +154,7 @@ class Supervisor:
         return self._child.returncode
 
     def _wait(self, timeout: float | None) -> bool:
-        """Pass on what there is to read within ``timeout`` seconds; whether there was anything."""
+        """Pass on output that comes within ``timeout`` seconds; return whether there was any, or a wake-up."""
         ready = self._selector.select(timeout)
         for key, _ in ready:
             if key.fd == self._wake_read:
@@ -163,14 +167,14 @@ class Supervisor:
     def _pass_on(self, key: selectors.SelectorKey) -> None:
         try:
             chunk = os.read(key.fd, 1 << 16)
-        except OSError:  # a pseudo-terminal whose other side is closed
+        except OSError:  # a pseudo-terminal whose other end is closed
             chunk = b""
         if not chunk:
             self._selector.unregister(key.fd)
             os.close(key.fd)
             return
         self.tail.feed(key.data, chunk)
-        with contextlib.suppress(OSError):  # nobody reads our output any more: training goes on
+        with contextlib.suppress(OSError):  # nobody reads our output any more, but training must go on
             while chunk:
                 chunk = chunk[os.write(_STREAMS[key.data], chunk) :]
 
@@ -180,7 +184,7 @@ class Supervisor:
             pass
 
     def _end_the_rest(self) -> None:
-        """After a stop, what a shell left behind may still be writing a checkpoint: it has the rest of the time."""
+        """Kill what is left; after a stop, what a shell left behind first has the remaining time for a checkpoint."""
         assert self._child is not None
         left = self._asked - {self._child.pid}
         while self._stopped_by is not None and self._timeout() and any(map(process_tree.is_alive, left)):
@@ -197,12 +201,15 @@ class Supervisor:
 
 
 def _open_output(descriptor: int) -> tuple[int, int]:
-    """(our end, the program's end) of an output: a pseudo-terminal where ours is a terminal, so that bars stay bars."""
+    """Open an output; return our end and the program's.
+
+    It is a pseudo-terminal where our own output is a terminal, so that progress bars look as they should.
+    """
     if not os.isatty(descriptor):
         return os.pipe()
     ours, theirs = pty.openpty()
     settings: list[Any] = termios.tcgetattr(theirs)
-    settings[1] &= ~termios.OPOST  # our own terminal turns a line's end into two characters; once is enough
+    settings[1] &= ~termios.OPOST  # our own terminal adds the carriage returns already
     termios.tcsetattr(theirs, termios.TCSANOW, settings)
     with contextlib.suppress(OSError, AttributeError):
         termios.tcsetwinsize(theirs, termios.tcgetwinsize(descriptor))

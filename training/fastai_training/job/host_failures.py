@@ -1,11 +1,12 @@
-"""Propagate a host's failure, or its death, to the others, which would wait for it otherwise.
+"""Propagate a host's failure or death to the other hosts, which would wait for it otherwise.
 
-Every host keeps one TCP connection to the first one, which passes on what it hears. A line is a JSON object; an empty
-one is a sign of life. A connection that ends, or is silent, without a goodbye means that its host died.
+Every host keeps one TCP connection to the first host, which passes on what it hears. Each line is a JSON object; an
+empty object is a sign of life. A host counts as dead when its connection ends or stays silent without a goodbye.
 
-Who connects proves first that it belongs to the job: it answers a random number with its HMAC under a key that is made
-of what all hosts were told and nobody else was. That keeps out strays, other jobs and whoever finds the port open. It
-does not keep out who can read the job's description, and nothing is encrypted: the hosts' network must be their own.
+A host that connects must first prove that it belongs to the job: it is sent a random challenge and returns the HMAC of
+it, under a key derived from what only the job's hosts were told. That keeps out stray connections, other jobs, and
+whoever finds the port open. It does not keep out anybody who can read the job's description, and nothing is encrypted.
+So the hosts' network must be private.
 """
 
 from __future__ import annotations
@@ -30,22 +31,22 @@ from fastai_container.sagemaker import JOB_NAME_ENVS, RENDEZVOUS_PORT, RESOLVE_S
 from fastai_training.job.hosts import Cluster
 
 PORT = RENDEZVOUS_PORT + 1
-#: Seconds between signs of life, and of silence after which a host counts as dead.
+#: Seconds between signs of life, and seconds of silence after which a host counts as dead.
 BEAT_SECONDS, SILENCE_SECONDS = 5.0, 30.0
 _LONGEST_LINE, _LONGEST_REASON = 8192, 500
-#: Seconds for a new connection to prove itself, and how many may be about it at once.
+#: Seconds that a new connection has to prove itself, and how many connections may be doing so at once.
 _PROOF_SECONDS, _UNPROVED = 10.0, 64
 
 
 def shared_key(cluster: Cluster, hyperparameters: Mapping[str, Any]) -> bytes:
-    """A key that each host of the job makes alike: of the job's name, hosts and hyperparameters."""
+    """Derive the key that all hosts of the job share, from the job's name, hosts and hyperparameters."""
     facts = [[os.environ.get(name, "") for name in JOB_NAME_ENVS], list(cluster.hosts), dict(hyperparameters)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).digest()
 
 
 @dataclass(frozen=True)
 class PeerFailure:
-    """The first host that failed, and why."""
+    """The first other host that failed, and why."""
 
     host: str
     reason: str
@@ -82,7 +83,7 @@ class Peers:
         self._listener: socket.socket | None = None
 
     def start(self) -> None:
-        """Begin to listen or to connect, in the background; does nothing on a single host. Raises OSError."""
+        """Listen or connect in the background; do nothing on a single host. Raise ``OSError`` if it can't listen."""
         if len(self.cluster.hosts) == 1:
             return
         if self.cluster.current == self.cluster.first:
@@ -94,20 +95,20 @@ class Peers:
         self._spawn(self._beats)
 
     def failure(self, wait: float = 0) -> PeerFailure | None:
-        """The first other host's failure, after waiting up to ``wait`` seconds for one."""
+        """Return the first failure of another host, or None if there is none within ``wait`` seconds."""
         self._failed.wait(wait)
         return self._failure
 
     def stopped(self) -> list[str]:
-        """The hosts that ended in order, without failing."""
+        """Return the hosts that ended without a failure."""
         with self._lock:
             return sorted(self._gone)
 
     def report(self, reason: str | None) -> None:
-        """Tell all others that this host failed of ``reason`` or (None) ended in order, then part from them."""
+        """Tell all others that this host failed for ``reason`` or ended well (None); then close the connections."""
         message = {"host": self.cluster.current, "event": "ended" if reason is None else "failed", "reason": reason}
         with self._lock:
-            self._farewell = message  # for a connection that is being made just now
+            self._farewell = message  # for connections that are just being made
             connections = list(self._connections.values())
             self._closing.set()
         for connection in connections:
@@ -118,7 +119,7 @@ class Peers:
             self._introducing.release()
 
     def _register(self, host: str, connection: socket.socket) -> None:
-        """From now on ``host`` hears what is said here; if this host has parted meanwhile, that."""
+        """Send ``host`` all messages from now on; if this host has said goodbye meanwhile, send it that."""
         with self._lock:
             self._connections[host] = connection
             farewell = self._farewell
@@ -144,7 +145,7 @@ class Peers:
         return hmac.new(self._key, f"{challenge} {host}".encode(), hashlib.sha256).hexdigest()
 
     def _welcome(self, connection: socket.socket) -> None:
-        """On the first host: listen to who proves to be a host of this job; strangers are sent away."""
+        """On the first host: listen to a connection that proves to be a host of this job, and close any other."""
         challenge, host = secrets.token_hex(16), ""
         try:
             connection.settimeout(_PROOF_SECONDS)
@@ -168,7 +169,7 @@ class Peers:
             connection.close()
 
     def _expect_all(self) -> None:
-        """On the first host: one that never comes is as bad as one that dies."""
+        """On the first host: report a host that never connects as failed, like one that dies."""
         end = time.monotonic() + self._meet
         while time.monotonic() < end and not self._closing.wait(1):
             with self._lock:
@@ -200,7 +201,7 @@ class Peers:
             return
 
     def _introduce(self, connection: socket.socket) -> None:
-        """Prove to the first host that this one is of its job. Raises OSError or JsonError when that fails."""
+        """Prove to the first host that this one is of its job. Raise ``OSError`` or ``JsonError`` when that fails."""
         connection.settimeout(_PROOF_SECONDS)
         message = parse_json(_line_of(connection), "challenge")
         if not isinstance(message, dict):
@@ -226,7 +227,7 @@ class Peers:
                 message = parse_json(line, "message")
                 if not isinstance(message, dict):
                     break
-                # Each host speaks for itself; the first one passes on what others said.
+                # Each host speaks for itself, except the first one, which also passes on messages of others.
                 sender = str(message.get("host")) if host == self.cluster.first else host
                 if sender not in self.cluster.hosts:
                     continue
@@ -262,9 +263,10 @@ class Peers:
 
 
 def _line_of(connection: socket.socket, seconds: float = math.inf) -> bytes:
-    """The next line, without its end; b"" at the connection's end or for a line that is too long or takes too long.
+    """Return the next line without its end, or ``b""`` if the connection ends or the line is too long or too slow.
 
-    A byte at a time, as there are few: what follows the line must stay for the next call. Raises OSError.
+    It is read byte by byte, so that what follows the line stays for the next call; lines are few and short. Raise
+    ``OSError``.
     """
     line, end = bytearray(), time.monotonic() + seconds
     while len(line) < _LONGEST_LINE and time.monotonic() < end and (byte := connection.recv(1)):
@@ -275,7 +277,7 @@ def _line_of(connection: socket.socket, seconds: float = math.inf) -> bytes:
 
 
 def _part(connection: socket.socket, message: dict[str, Any]) -> None:
-    """Say the last word. What was sent still arrives; a plain close could reset the connection before it is read."""
+    """Send a last message, and end only the sending: a plain close could reset the connection before it is read."""
     _send(connection, message)
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_WR)

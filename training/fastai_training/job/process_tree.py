@@ -1,4 +1,4 @@
-"""Processes below this one, as /proc shows them."""
+"""Find processes below this one in /proc, and send them signals."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _PROC = Path("/proc")
 
 
 def _parents() -> dict[int, int]:
-    """The parent of every living process."""
+    """Return the parent of every living process, by process id."""
     found = {}
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
-                # "pid (name) state parent ...", where the name may hold anything
+                # "pid (name) state parent ..."; the name may contain any character, so split after its last bracket
                 state, parent = (
                     (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
                 )
@@ -31,7 +31,7 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """All living processes below ``pid``, parents first."""
+    """Return all living processes below ``pid``, parents first."""
     parents, found, level = _parents(), [], [pid]
     while level:
         level = [child for child, parent in parents.items() if parent in level]
@@ -46,11 +46,12 @@ def send(pid: int, number: int) -> None:
 
 
 def stop_targets(pid: int) -> list[int]:
-    """Which processes a stop signal meant for the program ``pid`` goes to.
+    """Return the processes that must get a stop signal meant for the program ``pid``.
 
-    A shell would die of it and leave what it waits for behind, so that gets it too. torchrun would give its workers 30
-    seconds, whatever they are doing, so they get it themselves and torchrun waits for them. All others get it alone:
-    data loader workers, say, must go on until their parent has finished the batch.
+    A shell would die from the signal and leave the program it waits for running, so both get it. torchrun would kill
+    its workers after 30 seconds, whatever they are doing, so the workers get the signal and torchrun, which doesn't,
+    waits for them. Any other program gets it alone: its data loader workers, for example, must go on until it has
+    finished the batch.
     """
     try:
         arguments = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
@@ -65,7 +66,7 @@ def stop_targets(pid: int) -> list[int]:
 
 
 def forward(pid: int, number: int) -> list[int]:
-    """Send ``number`` to the program ``pid`` and whatever it waits for; all that it was sent to."""
+    """Send the signal ``number`` to the program ``pid`` and what it waits for; return the processes that got it."""
     targets = stop_targets(pid) if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) else [pid]
     for target in targets:
         send(target, number)
@@ -83,6 +84,6 @@ def is_alive(pid: int) -> bool:
 
 
 def make_first_choice_of_oom_killer(pid: int) -> None:
-    """When memory runs out, ``pid`` and what it starts should die, not the one that can say so."""
+    """Let the OOM killer pick ``pid`` and its children first, so that this process survives to report it."""
     with contextlib.suppress(OSError):
         (_PROC / str(pid) / "oom_score_adj").write_text("500", encoding="ascii")
