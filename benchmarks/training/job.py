@@ -46,7 +46,7 @@ PARAMETERS = {"arch": "efficientnet_lite0", "image_size": str(SIZE), "seed": str
 
 def split(folder: Path) -> tuple[list[Example], list[Example]]:
     """The pictures that the built-in trainer trains on and holds out, with its defaults."""
-    usable = leave_out_unreadable(find_examples(folder, "auto", ""), strict=False, processes=os.cpu_count() or 1)
+    usable = leave_out_unreadable(find_examples(folder), strict=False, processes=os.cpu_count() or 1)
     return stratified_split(usable.items, VALID_PCT, SEED)
 
 

@@ -45,7 +45,7 @@ FORMATS = tuple(
         PpmImagePlugin.PpmImageFile,
     )
 )
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"})
 #: Decode to at least this many times the side that is needed, so that the resize still averages over pixels.
 DECODE_MARGIN = 2
 

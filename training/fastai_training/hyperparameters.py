@@ -42,10 +42,11 @@ def _parameter(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     words: tuple[str, ...] = (),
+    blanks: bool = False,
 ) -> Any:
-    """``choices``: the only values; ``words``: accepted besides a number, such as "auto"."""
+    """``choices``: the only values; ``words``: accepted besides a number, such as "auto"; ``blanks``: they count."""
     facts = {"doc": doc, "kind": kind or type(default), "low": low, "high": high, "choices": choices, "words": words}
-    return field(default=default, metadata=facts)
+    return field(default=default, metadata=facts | {"blanks": blanks})
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,28 @@ class HyperParameters:
     )
     label_from: str = _parameter(
         "auto",
-        "where labels come from: `names` (shiba_inu_12.jpg), `folders` (shiba_inu/12.jpg) or `manifest` (CSV, JSONL)",
-        choices=("auto", "names", "folders", "manifest"),
+        "where labels come from: `names` (shiba_inu_12.jpg), `folders` (shiba_inu/12.jpg), `manifest` (CSV, JSONL), "
+        "`ground_truth`, `lst` or `recordio`",
+        choices=("auto", "names", "folders", "manifest", "ground_truth", "lst", "recordio"),
     )
-    label_column: str = _parameter("", "the manifest's column that holds the label, when its name doesn't say so")
+    label_column: str = _parameter(
+        "", "the column of the labels in a manifest, or Ground Truth's attribute, when its name doesn't say so"
+    )
+    label_delim: str = _parameter("", "what parts several labels in one cell, such as a blank", blanks=True)
+    manifest: str = _parameter("", "the file with the labels, where a channel has several that could be it")
+    class_folder: str = _parameter(
+        "auto",
+        "which folder is the class where folders lie in folders: the `first` or the `last`",
+        choices=("auto", "first", "last"),
+    )
+    min_label_confidence: float = _parameter(
+        0.0, "leave out labels of Ground Truth with a lower confidence", low=0, high=1
+    )
+    valid_fold: str = _parameter(
+        "", "the fold to validate on where a manifest has a column `fold`; the lowest if not given"
+    )
+    group_column: str = _parameter("", "a manifest's column whose groups (patients, sites) the split keeps together")
+    group_from: str = _parameter("", "a regular expression on the path, whose match is the picture's group")
     augment: str = _parameter(
         "light",
         "augmentation: `light` (random crop and flip), `full` (fastai's aug_transforms too) or `none`",
@@ -145,7 +164,7 @@ def _convert(name: str, text: str, info: Mapping[str, Any]) -> Any:
             raise error
         return values[word.lower()]
     if info["kind"] is str:
-        return word
+        return text if info["blanks"] else word
     try:
         number = float(word)
     except ValueError:

@@ -18,7 +18,8 @@ from fastai_container.resources import cpu_count
 from fastai_training import console
 from fastai_training.config_files import read_hyperparameters
 from fastai_training.console import log
-from fastai_training.data.channels import Channels, Data, find_channels, read_data
+from fastai_training.data.channels import Channels, find_channels
+from fastai_training.data.reading import Data, read_data
 from fastai_training.diagnosis.failure_reason import error_reason
 from fastai_training.diagnosis.volumes import VolumeError, obstacle, of_job
 from fastai_training.fitting.malloc import give_back, keep_freed_memory

@@ -1,93 +1,120 @@
-"""The channels of a job: where they are, and the training and validation pictures that they give."""
+"""The channels of a job: where they are, and which of them gives what."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fastai_container.paths import MLPaths
-from fastai_training.console import Log
-from fastai_training.data.labels import DataError, Example, Examples
-from fastai_training.data.sources import find_examples
-from fastai_training.data.split import stratified_split
-from fastai_training.data.verification import leave_out_unreadable
-from fastai_training.hyperparameters import HyperParameters
+from fastai_training.config_files import read_input_channels
+from fastai_training.data.labels import DataError
+from fastai_training.data.picture_files import read_tree
 from fastai_training.quoting import shown
 
-TRAINING, VALIDATION, WEIGHTS = "training", "validation", "weights"
+TRAINING, VALIDATION, TEST, WEIGHTS, MODEL = "training", "validation", "test", "weights", "model"
 #: Names that users give the channels; the first that is there is taken.
-TRAINING_ALIASES = (TRAINING, "train")
-VALIDATION_ALIASES = (VALIDATION, "valid")
+ALIASES = {
+    TRAINING: (TRAINING, "train"),
+    VALIDATION: (VALIDATION, "valid", "val"),
+    TEST: (TEST, "testing"),
+    WEIGHTS: (WEIGHTS,),
+    MODEL: (MODEL,),
+}
+#: Channels that hold a table or list of labels and no pictures, and for whose pictures they are; "" for all.
+LABEL_CHANNELS = {
+    **{f"{name}_{what}": TRAINING for name in ALIASES[TRAINING] for what in ("lst", "manifest", "labels")},
+    **{f"{name}_{what}": VALIDATION for name in ALIASES[VALIDATION] for what in ("lst", "manifest", "labels")},
+    **{f"{name}_{what}": TEST for name in ALIASES[TEST] for what in ("lst", "manifest", "labels")},
+    **dict.fromkeys(("manifest", "labels", "lst", "annotations"), ""),
+}
+#: Of SageMaker's built-in semantic segmentation.
+_MASK_CHANNELS = ("train_annotation", "validation_annotation", "label_map")
+#: Channels in which the SDK's version 3 passes a script and its driver.
+_OF_THE_SDK = ("code", "sm_drivers")
+_PIPE = "Pipe"
 
 
 @dataclass(frozen=True)
 class Channels:
-    """The folders of the input channels."""
+    """The folders of the input channels.
+
+    ``labels``: by the channel whose pictures they are for ("" for all), the folders of channels with labels alone.
+    ``unread``: channels that nobody reads, in words.
+    """
 
     training: Path
-    validation: Path | None
-    weights: Path | None
+    validation: Path | None = None
+    weights: Path | None = None
+    test: Path | None = None
+    model: Path | None = None
+    labels: Mapping[str, list[Path]] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+
+    def labels_of(self, channel: str) -> list[Path]:
+        """Return the tables and lists that came in channels of their own for the pictures of ``channel``."""
+        folders = [*self.labels.get(channel, []), *self.labels.get("", [])]
+        return [path for folder in folders for path in read_tree(folder).tables]
 
 
-def _first(present: dict[str, Path], names: tuple[str, ...]) -> Path | None:
-    return next((present[name] for name in names if name in present), None)
+def _refuse_pipes(described: Mapping[str, Any]) -> None:
+    """Raises DataError for a channel that comes as a stream."""
+    pipes = sorted(
+        name for name, facts in described.items() if isinstance(facts, dict) and facts.get("TrainingInputMode") == _PIPE
+    )
+    if pipes:
+        raise DataError(
+            f"the channel {', '.join(map(shown, pipes))} comes in Pipe mode, a stream that can't be read as files; set "
+            'the input mode to File, or to FastFile for very many pictures (input_mode="FastFile"). The manifest of an '
+            "AugmentedManifestFile is passed as a file of its own channel, manifest"
+        )
 
 
 def find_channels(paths: MLPaths) -> Channels:
-    """Find the folders of the input channels. Raises DataError when there is no training channel."""
+    """Find the folders of the input channels.
+
+    Raises DataError when there is no training channel, or one that can't be read here.
+    """
+    _refuse_pipes(read_input_channels(paths.config))
     present = {path.name: path for path in sorted(paths.data.iterdir()) if path.is_dir()} if paths.data.is_dir() else {}
-    training = _first(present, TRAINING_ALIASES)
-    if training is None:
+    masks = [name for name in _MASK_CHANNELS if name in present]
+    if masks:
+        raise DataError(
+            f"the channel {masks[0]} holds masks for segmentation (task=segmentation), which this version can't train"
+        )
+    found = {channel: next((name for name in names if name in present), "") for channel, names in ALIASES.items()}
+    if not found[TRAINING]:
         held = f"there is only {', '.join(map(shown, present))}" if present else "there is none"
         raise DataError(
             f"no channel named {TRAINING} in {paths.data} ({held}); pass the pictures as the channel training"
         )
-    return Channels(training, _first(present, VALIDATION_ALIASES), present.get(WEIGHTS))
+    labels: dict[str, list[Path]] = {}
+    for name, channel in LABEL_CHANNELS.items():
+        if name in present:
+            labels.setdefault(channel, []).append(present[name])
+    used = {*found.values(), *LABEL_CHANNELS, *_OF_THE_SDK}
+    folders = {channel: present.get(name) for channel, name in found.items()}
+    unread = tuple(_unread(name, path, found) for name, path in present.items() if name not in used)
+    return Channels(
+        present[found[TRAINING]],
+        folders[VALIDATION],
+        folders[WEIGHTS],
+        folders[TEST],
+        folders[MODEL],
+        labels,
+        unread,
+    )
 
 
-@dataclass(frozen=True)
-class Data:
-    """What is trained and validated on. ``skipped``: channel, file and reason of what was left out.
-
-    ``test``: what is scored once, at the end; empty where the user gave none.
-    """
-
-    train: list[Example]
-    valid: list[Example]
-    vocab: list[str]
-    skipped: list[tuple[str, str, str]]
-    source: str
-    test: list[Example] = field(default_factory=list)
-
-
-def _usable(root: Path, channel: str, parameters: HyperParameters, say: Log, cores: int) -> Examples:
-    found = find_examples(root, parameters.label_from, parameters.label_column)
-    say(f"channel {channel}: {len(found.items)} pictures of {len(found.vocab)} classes, labels from {found.source}")
-    usable = leave_out_unreadable(found, strict=parameters.strict, processes=cores, side=parameters.image_size)
-    if usable.skipped:
-        named = "; ".join(f"{shown(name)}: {shown(why)}" for name, why in usable.skipped[:5])
-        more = " ..." if len(usable.skipped) > 5 else ""
-        say(f"channel {channel}: {len(usable.skipped)} pictures left out ({named}{more})")
-    return usable
-
-
-def read_data(channels: Channels, parameters: HyperParameters, say: Log, cores: int) -> Data:
-    """Read the training and validation examples. Raises DataError."""
-    training = _usable(channels.training, TRAINING, parameters, say, cores)
-    skipped = [(TRAINING, name, why) for name, why in training.skipped]
-    if channels.validation is None:
-        train, valid = stratified_split(training.items, parameters.valid_pct, parameters.seed)
-    else:
-        validation = _usable(channels.validation, VALIDATION, parameters, say, cores)
-        skipped += [(VALIDATION, name, why) for name, why in validation.skipped]
-        unknown = sorted(set(validation.vocab) - set(training.vocab))
-        if unknown:
-            raise DataError(
-                f"the validation channel has classes that training does not: {', '.join(map(shown, unknown[:5]))}; "
-                "label both channels the same way"
-            )
-        train, valid = training.items, validation.items
-    if len(train) < 2:
-        raise DataError(f"need at least 2 training pictures, found {len(train)}; add pictures")
-    say(f"training on {len(train)} pictures, validating on {len(valid)}, {len(training.vocab)} classes")
-    return Data(train, valid, training.vocab, skipped, training.source)
+def _unread(name: str, path: Path, found: Mapping[str, str]) -> str:
+    tree = read_tree(path)
+    held = f"{len(tree.pictures)} pictures, {len(tree.tables)} tables"
+    for channel, names in ALIASES.items():
+        if name in names:
+            return f"channel {shown(name)} is not read ({held}): the channel {found[channel]} is taken for {channel}"
+    known = [*(other for names in ALIASES.values() for other in names), *LABEL_CHANNELS]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}?" if near else f"channels are called {', '.join(ALIASES)}"
+    return f"channel {shown(name)} is not read ({held}); {hint}"

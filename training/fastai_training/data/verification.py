@@ -7,6 +7,7 @@ that picture alone, and it is known which one it was.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -46,14 +48,17 @@ def picture_bytes() -> int:
     return max(MIN_PICTURE_BYTES, min(MAX_PICTURE_BYTES, 1 << (share.bit_length() - 1)))
 
 
-def _problem(path: Path, side: int, limit: int) -> str | None:
+def _look(path: Path, side: int, limit: int) -> tuple[str | None, bytes]:
+    """What is wrong with the picture, and a hash of its file, by which copies are found."""
     try:
         check_picture(path, side, max_bytes=limit)
+        return None, hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
     except PictureError as error:
-        return str(error)
+        return str(error), b""
+    except OSError as error:
+        return f"can't be read: {error.strerror}", b""
     except MemoryError:
-        return f"decoding it takes more than {limit // 2**20} MB of memory"
-    return None
+        return f"decoding it takes more than {limit // 2**20} MB of memory", b""
 
 
 def _limit_memory(limit: int) -> None:
@@ -79,7 +84,7 @@ def _serve(connection: Connection, parent: int, side: int, limit: int) -> None:
             path = connection.recv()
             if path is None:
                 return
-            connection.send(_problem(path, side, limit))
+            connection.send(_look(path, side, limit))
 
 
 class _Checker:
@@ -102,19 +107,22 @@ class _Checker:
         with contextlib.suppress(OSError):  # it died meanwhile: the next look at it finds out
             self.connection.send(path)
 
-    def outcome(self, *, ready: bool) -> tuple[str | None, bool]:
-        """What is wrong with its picture, and whether it can check another one; ``ready``: it has answered, or died."""
+    def outcome(self, *, ready: bool) -> tuple[str | None, bytes, bool]:
+        """What is wrong with its picture, the file's hash, and whether it can check another one.
+
+        ``ready``: it has answered, or died.
+        """
         if ready:
             with contextlib.suppress(OSError, EOFError):
-                return self.connection.recv(), True
+                return *self.connection.recv(), True
             self.process.join(SECONDS_TO_DIE)
         code = self.process.exitcode
         self.end()
         if code is None:
-            return f"checking it takes longer than {CHECK_SECONDS:g} s", False
+            return f"checking it takes longer than {CHECK_SECONDS:g} s", b"", False
         if code == -signal.SIGKILL:
-            return "checking it was ended by the kernel (SIGKILL), for memory most likely", False
-        return f"checking it crashes ({signal.strsignal(-code) if code < 0 else f'exit code {code}'})", False
+            return "checking it was ended by the kernel (SIGKILL), for memory most likely", b"", False
+        return f"checking it crashes ({signal.strsignal(-code) if code < 0 else f'exit code {code}'})", b"", False
 
     def end(self) -> None:
         self.process.kill()
@@ -122,8 +130,8 @@ class _Checker:
         self.connection.close()
 
 
-def _problems(paths: Sequence[Path], side: int, processes: int) -> Iterator[tuple[int, str | None]]:
-    """The number of each path and what is wrong with the picture, in any order."""
+def _looks(paths: Sequence[Path], side: int, processes: int) -> Iterator[tuple[int, tuple[str | None, bytes]]]:
+    """The number of each path, what is wrong with the picture and its file's hash, in any order."""
     limit = picture_bytes()
     waiting = iter(enumerate(paths))
     checkers: list[_Checker] = []
@@ -137,8 +145,8 @@ def _problems(paths: Sequence[Path], side: int, processes: int) -> Iterator[tupl
             for checker in list(checkers):
                 if checker.connection not in ready and time.monotonic() < checker.deadline:
                     continue
-                problem, usable = checker.outcome(ready=checker.connection in ready)
-                yield checker.index, problem
+                problem, digest, usable = checker.outcome(ready=checker.connection in ready)
+                yield checker.index, (problem, digest)
                 following = next(waiting, None)
                 if following is not None and usable:
                     checker.ask(*following)
@@ -159,20 +167,23 @@ def leave_out_unreadable(examples: Examples, *, strict: bool, processes: int, si
     Raises DataError when ``strict`` and one is unreadable, or when too few are left to train on.
     """
     paths = [item.path for item in examples.items]
-    problems = dict(_problems(paths, side, min(processes, -(-len(paths) // PICTURES_EACH))))
+    looks = dict(_looks(paths, side, min(processes, -(-len(paths) // PICTURES_EACH))))
     good: list[Example] = []
     bad: list[tuple[str, str]] = []
+    digests: dict[Path, bytes] = {}
     for index, item in enumerate(examples.items):
-        problem = problems[index]
+        problem, digest = looks[index]
         if problem is None:
             good.append(item)
+            digests[item.path] = digest
         else:
-            bad.append((str(item.path.relative_to(examples.root)), problem))
-    result = Examples(examples.root, good, examples.source, examples.skipped + bad)
+            inside = item.path.is_relative_to(examples.root)
+            bad.append((str(item.path.relative_to(examples.root)) if inside else item.path.name, problem))
+    result = replace(examples, items=good, skipped=examples.skipped + bad, digests=digests)
     named = "; ".join(f"{shown(name)}: {shown(why)}" for name, why in bad[:3])
     if bad and strict:
         raise DataError(f"{len(bad)} of {len(paths)} pictures can't be read and strict is set: {named}")
-    if len(bad) > MOST_UNREADABLE * len(paths) or len(result.vocab) < 2:
+    if len(bad) > MOST_UNREADABLE * len(paths) or len(result.vocab) < min(2, len(examples.vocab)):
         raise DataError(
             f"{len(bad)} of {len(paths)} pictures can't be read, too few are left to train on: {named}; "
             "check how the files were copied"

@@ -133,8 +133,9 @@ def data_digest(root: Path, train: Iterable[Example], valid: Iterable[Example]) 
     digest = hashlib.sha256()
     for part, items in (("train", train), ("valid", valid)):
         for item in items:
-            name = item.path.relative_to(root) if item.path.is_relative_to(root) else item.path
-            line = f"{part}\0{name.as_posix()}\0{item.label}\0{item.path.stat().st_size}\n"
+            # What was unpacked from records lies in another folder each time.
+            name = item.path.relative_to(root).as_posix() if item.path.is_relative_to(root) else item.path.name
+            line = f"{part}\0{name}\0{item.label}\0{item.path.stat().st_size}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 

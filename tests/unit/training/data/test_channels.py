@@ -3,21 +3,65 @@ from __future__ import annotations
 import pytest
 
 from fastai_container.paths import MLPaths
-from fastai_training.data.channels import Channels, find_channels, read_data
+from fastai_training.data.channels import Channels, find_channels
 from fastai_training.data.labels import DataError
-from fastai_training.hyperparameters import HyperParameters
 from tests.unit.training_data import write_pictures
 
 
 def test_channels_go_by_their_names(tmp_path):
     paths = MLPaths(tmp_path)
-    for name in ("train", "valid", "weights", "other"):
+    for name in ("train", "valid", "weights"):
         (paths.data / name).mkdir(parents=True)
     data = paths.data
     assert find_channels(paths) == Channels(data / "train", data / "valid", data / "weights")
     for name in ("training", "validation"):
         (paths.data / name).mkdir()
-    assert find_channels(paths) == Channels(data / "training", data / "validation", data / "weights")
+    found = find_channels(paths)
+    assert (found.training, found.validation) == (data / "training", data / "validation")
+    assert found.unread == (
+        "channel train is not read (0 pictures, 0 tables): the channel training is taken for training",
+        "channel valid is not read (0 pictures, 0 tables): the channel validation is taken for validation",
+    )
+
+
+def test_a_channel_that_nobody_reads_is_named_with_what_it_holds(tmp_path):
+    paths = MLPaths(tmp_path)
+    (paths.data / "training").mkdir(parents=True)
+    write_pictures(paths.data / "validaton", 2)
+    (paths.data / "code").mkdir()
+    assert find_channels(paths).unread == (
+        "channel validaton is not read (6 pictures, 0 tables); did you mean validation?",
+    )
+
+
+def test_a_channel_of_labels_alone_belongs_to_its_pictures(tmp_path):
+    paths = MLPaths(tmp_path)
+    for name in ("train", "validation", "train_lst", "manifest"):
+        (paths.data / name).mkdir(parents=True)
+    (paths.data / "train_lst" / "train.lst").write_text("0\t0\ta.jpg\n")
+    (paths.data / "manifest" / "output.manifest").write_text("{}\n")
+    found = find_channels(paths)
+    assert [path.name for path in found.labels_of("training")] == ["train.lst", "output.manifest"]
+    assert [path.name for path in found.labels_of("validation")] == ["output.manifest"]
+    assert found.unread == ()
+
+
+def test_a_stream_is_refused_with_what_to_use(tmp_path):
+    paths = MLPaths(tmp_path)
+    (paths.data / "training").mkdir(parents=True)
+    paths.config.mkdir(parents=True)
+    (paths.config / "inputdataconfig.json").write_text('{"training": {"TrainingInputMode": "Pipe"}}')
+    with pytest.raises(DataError, match=r"training comes in Pipe mode.*File, or to FastFile"):
+        find_channels(paths)
+
+
+@pytest.mark.parametrize("name", ["train_annotation", "validation_annotation"])
+def test_masks_of_segmentation_are_refused(tmp_path, name):
+    paths = MLPaths(tmp_path)
+    for channel in ("train", name):
+        (paths.data / channel).mkdir(parents=True)
+    with pytest.raises(DataError, match=f"{name} holds masks.*task=segmentation"):
+        find_channels(paths)
 
 
 def test_without_a_training_channel_it_says_what_there_is(tmp_path):
@@ -27,29 +71,3 @@ def test_without_a_training_channel_it_says_what_there_is(tmp_path):
     (paths.data / "pictures").mkdir(parents=True)
     with pytest.raises(DataError, match="there is only pictures"):
         find_channels(paths)
-
-
-def test_a_part_of_the_training_channel_is_kept_for_validation(tmp_path):
-    write_pictures(tmp_path, 5)
-    said: list[str] = []
-    data = read_data(Channels(tmp_path, None, None), HyperParameters(image_size=32), said.append, 1)
-    assert (len(data.train), len(data.valid), data.vocab) == (12, 3, ["blue", "green", "red"])
-    assert said[-1] == "training on 12 pictures, validating on 3, 3 classes"
-
-
-def test_a_validation_channel_is_taken_whole_and_what_is_left_out_is_listed(tmp_path):
-    write_pictures(tmp_path / "t", 3)
-    write_pictures(tmp_path / "v", 9)
-    (tmp_path / "v" / "red_99.jpg").write_bytes(b"no picture")
-    said: list[str] = []
-    data = read_data(Channels(tmp_path / "t", tmp_path / "v", None), HyperParameters(image_size=32), said.append, 1)
-    assert (len(data.train), len(data.valid)) == (9, 27)
-    assert [row[:2] for row in data.skipped] == [("validation", "red_99.jpg")]
-    assert any(line.startswith("channel validation: 1 pictures left out (red_99.jpg: ") for line in said)
-
-
-def test_a_class_that_validation_alone_has_is_refused(tmp_path):
-    write_pictures(tmp_path / "t", 3, ("red", "blue"))
-    write_pictures(tmp_path / "v", 3, ("red", "green"))
-    with pytest.raises(DataError, match="classes that training does not: green"):
-        read_data(Channels(tmp_path / "t", tmp_path / "v", None), HyperParameters(image_size=32), print, 1)

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
 from fastai_training.data.labels import DataError
 from fastai_training.data.readers import READERS
+from fastai_training.data.readers.reader import Asked
 from fastai_training.data.sources import find_examples
 from fastai_training.hyperparameters import HyperParameters
+from tests.fixtures.record_files import write_records
 from tests.unit.training_data import COLOURS, write_picture, write_pictures
+
+GROUND_TRUTH = "groundtruth/image-classification"
 
 
 def test_hidden_files_and_folders_are_no_pictures(tmp_path):
@@ -42,8 +47,23 @@ def test_a_reader_that_is_asked_for_is_taken(tmp_path, name):
     write_pictures(tmp_path / "cat", 2)
     write_pictures(tmp_path / "dog", 2)
     (tmp_path / "labels.csv").write_text("file,label\ncat/red_1.jpg,warm\ndog/blue_1.jpg,cold\n")
-    vocab = {"names": ["blue", "green", "red"], "folders": ["cat", "dog"], "manifest": ["cold", "warm"]}
-    found = find_examples(tmp_path, name)
+    (tmp_path / "train.lst").write_text("0\t0.0\tcat/red_1.jpg\n1\t1.0\tcat/blue_1.jpg\n")
+    rows = [
+        {"source-ref": f"s3://b/{file}", "job": n, "job-metadata": {"class-name": label, "type": GROUND_TRUTH}}
+        for n, (file, label) in enumerate((("cat/red_1.jpg", "glad"), ("dog/blue_1.jpg", "sad")))
+    ]
+    (tmp_path / "output.manifest").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pictures = [(n, [n], (tmp_path / f"{folder}/red_1.jpg").read_bytes()) for n, folder in enumerate(("cat", "dog"))]
+    write_records(tmp_path / "train.rec", [(number + 10, labels, picture) for number, labels, picture in pictures])
+    vocab = {
+        "names": ["blue", "green", "red"],
+        "folders": ["cat", "dog"],
+        "manifest": ["cold", "warm"],
+        "ground_truth": ["glad", "sad"],
+        "lst": ["0", "1"],
+        "recordio": ["0", "1"],
+    }
+    found = find_examples(tmp_path, Asked(name))
     assert found.vocab == vocab[name]
     assert found.source.startswith(name)
 

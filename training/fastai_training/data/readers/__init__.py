@@ -6,8 +6,10 @@ hyperparameter label_from.
 
 from __future__ import annotations
 
-from fastai_training.data.readers import folders, manifest, names
+from fastai_training.data.readers import folders, ground_truth, lst, manifest, names, recordio
 from fastai_training.data.readers.reader import Reader
 
 #: By the value of label_from, in the order in which ``auto`` asks them: the first whose files are there is taken.
-READERS: dict[str, Reader] = {module.READER.name: module.READER for module in (manifest, folders, names)}
+READERS: dict[str, Reader] = {
+    module.READER.name: module.READER for module in (recordio, ground_truth, lst, manifest, folders, names)
+}

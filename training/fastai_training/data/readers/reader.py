@@ -3,24 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from fastai_training.data.labels import Examples
+from fastai_training.data.file_index import FileIndex
+from fastai_training.data.labels import Examples, Note
 from fastai_training.data.picture_files import Tree
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user said of labels; each is the hyperparameter of that name, "" where it was not given."""
+
+    label_from: str = AUTO
+    label_column: str = ""
+    label_delim: str = ""
+    manifest: str = ""
+    class_folder: str = AUTO
+    min_label_confidence: float = 0.0
+    valid_fold: str = ""
+    group_column: str = ""
+    group_from: str = ""
 
 
 @dataclass(frozen=True)
 class Channel:
-    """A channel's folder, the picture files in it, and the hyperparameter label_column."""
+    """A channel's folder, the files in it, and what the user said of labels.
+
+    ``labels``: tables and lists that came in a channel of their own. ``known``: the classes of the training channel,
+    where another is read. ``notes`` takes what a reader has to say whether or not it is the one that is used.
+    """
 
     root: Path
     tree: Tree
-    label_column: str = ""
+    asked: Asked = Asked()
+    labels: tuple[Path, ...] = ()
+    known: frozenset[str] = frozenset()
+    notes: list[Note] = field(default_factory=list)
 
     @property
     def pictures(self) -> list[Path]:
         return self.tree.pictures
+
+    @property
+    def tables(self) -> list[Path]:
+        """Files that may hold labels; those of a channel of their own are meant, so then there are no others."""
+        return list(self.labels) or self.tree.tables
+
+    @cached_property
+    def index(self) -> FileIndex:
+        return FileIndex(self.tree)
+
+    def name(self, path: Path) -> str:
+        """Return ``path`` relative to the channel's folder."""
+        return self.tree.relative(path) if path.is_relative_to(self.root) else path.name
 
 
 @dataclass(frozen=True)
@@ -30,7 +69,7 @@ class Reader:
     ``read`` gives the examples of a channel whose user said that labels are there, or raises DataError. ``detect``
     gives them where the files say so by themselves, and None where they don't. ``absent``: what to say
     that a channel lacks. ``lists_files``: a file of the channel says which pictures are meant, so what else was skipped
-    needs no mention.
+    needs no mention of each.
     """
 
     name: str

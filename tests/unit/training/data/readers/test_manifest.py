@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fastai_training.data.labels import DataError
+from fastai_training.data.readers.reader import Asked
 from fastai_training.data.sources import find_examples
 from tests.unit.training_data import write_pictures
 
@@ -51,9 +52,9 @@ def test_a_picture_named_twice_in_a_manifest_counts_once(tmp_path):
 def test_the_label_column_can_be_named(tmp_path):
     write_pictures(tmp_path, 1)
     (tmp_path / "labels.csv").write_text("file,label,size\nred_1.jpg,x,big\nblue_1.jpg,x,small\n")
-    assert labels(find_examples(tmp_path, "auto", "size")) == {"red_1.jpg": "big", "blue_1.jpg": "small"}
+    assert labels(find_examples(tmp_path, Asked(label_column="size"))) == {"red_1.jpg": "big", "blue_1.jpg": "small"}
     with pytest.raises(DataError, match="has no column 'colour'"):
-        find_examples(tmp_path, "auto", "colour")
+        find_examples(tmp_path, Asked(label_column="colour"))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_a_bad_manifest_is_told(tmp_path, content, words):
     name = "m.jsonl" if content.startswith("{") else "m.csv"
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=words):
-        find_examples(tmp_path, "manifest")
+        find_examples(tmp_path, Asked("manifest"))
 
 
 DEEP = "[" * 10_000 + "]" * 10_000
@@ -75,7 +76,11 @@ DEEP = "[" * 10_000 + "]" * 10_000
     ("name", "content", "words"),
     [
         ("labels.jsonl", '{"file": "red_1.jpg", "label": ' + DEEP + "}", ["labels.jsonl", "line 1", "nested too deep"]),
-        ("labels.jsonl", '{"file": "red_1.jpg", "label": ["red", "big"]}', ["a list as label", "one text"]),
+        (
+            "labels.jsonl",
+            '{"file": "red_1.jpg", "label": ["red", "big"]}',
+            ["several labels to 1 of 1", "red, big", "task=multi"],
+        ),
         ("labels.jsonl", '{"file": "red_1.jpg", "label": {"name": "red"}}', ["an object as label"]),
         ("labels.jsonl", '{"file": "red_1.jpg", "label": "red"}\n{"file', ["line 2"]),
         ("labels.jsonl", DEEP, ["nested too deep"]),
@@ -88,7 +93,7 @@ def test_a_manifest_of_other_things_is_a_sentence(tmp_path, name, content, words
     write_pictures(tmp_path, 1)
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError) as raised:
-        find_examples(tmp_path, "manifest")
+        find_examples(tmp_path, Asked("manifest"))
     for word in words:
         assert word in str(raised.value)
     assert len(str(raised.value)) < 600
@@ -121,6 +126,6 @@ def test_names_with_line_ends_are_quoted_in_what_is_said(tmp_path):
     (tmp_path / "a\nfinal error_rate=0.0.csv").write_text("file,label\nred_1.jpg,red\nblue_1.jpg,blue")
     assert find_examples(tmp_path).source.isprintable()
     (tmp_path / "b\n.csv").write_text("file,label\n")
-    with pytest.raises(DataError) as raised:
-        find_examples(tmp_path, "manifest")
-    assert str(raised.value).isprintable()
+    notes = find_examples(tmp_path, Asked("manifest")).notes
+    assert any("has no rows" in note.text for note in notes)
+    assert all(note.text.isprintable() for note in notes)

@@ -1,0 +1,93 @@
+"""A split that the user made: in the names of folders and files, or in a column of a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from fastai_training.data.labels import TEST, TRAIN, VALID, DataError
+from fastai_training.quoting import shown
+
+_WORDS = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "trn": TRAIN,
+    "valid": VALID,
+    "validation": VALID,
+    "val": VALID,
+    "dev": VALID,
+    "test": TEST,
+    "testing": TEST,
+    "tst": TEST,
+    "eval": TEST,
+    "evaluation": TEST,
+    "holdout": TEST,
+}
+#: train, train_images, val-set, test1, TrainingData.
+_NAME = re.compile(
+    r"^(?:images?|imgs?|pictures?|photos?|data|set)?[\s_.-]*(?P<word>" + "|".join(_WORDS) + r")"
+    r"(?:[\s_.-]*(?:images?|imgs?|pictures?|photos?|data|dataset|set|labels?|split|\d+))*$",
+    re.IGNORECASE,
+)
+SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "dataset_split", "data_set")
+VALID_COLUMNS = ("is_valid", "is_validation", "valid", "is_val")
+FOLD_COLUMNS = ("fold", "kfold", "cv_fold")
+
+
+def split_of_name(name: str) -> str:
+    """Return TRAIN, VALID or TEST for a folder or file of such a name (``val_images``); "" for any other."""
+    match = _NAME.match(name)
+    return _WORDS[match["word"].lower()] if match else ""
+
+
+def _of_flag(value: str) -> str:
+    known = {
+        "true": VALID,
+        "1": VALID,
+        "yes": VALID,
+        "1.0": VALID,
+        "false": TRAIN,
+        "0": TRAIN,
+        "no": TRAIN,
+        "0.0": TRAIN,
+    }
+    return known.get(value.lower(), "")
+
+
+def read_column(column: str, values: Sequence[str], valid_fold: str, where: str) -> tuple[list[str], str]:
+    """Return the split of each of ``values``, and a sentence that says how the column was understood.
+
+    ``valid_fold``: which fold validates, "" for the lowest. ``where``: the table's name. Raises DataError for a value
+    that says no split.
+    """
+    name = column.strip().lower()
+    told = f"{shown(where)}, column {shown(column)}"
+    if name in FOLD_COLUMNS:
+        folds = sorted(set(values), key=lambda value: (len(value), value))
+        chosen = valid_fold or folds[0]
+        if chosen not in folds:
+            raise DataError(
+                f"{told} has no fold {valid_fold!r}; it has {', '.join(map(shown, folds[:10]))}: set valid_fold to one"
+            )
+        if len(folds) < 2:
+            raise DataError(f"{told} has one fold only ({shown(chosen)}); remove the column, or give two or more folds")
+        return [VALID if value == chosen else TRAIN for value in values], f"fold {shown(chosen)} of {told} validates"
+    understand = _of_flag if name in VALID_COLUMNS else split_of_name
+    result = [understand(value) for value in values]
+    unknown = sorted({value for value, split in zip(values, result, strict=True) if not split})
+    if unknown:
+        kinds = "true or false" if name in VALID_COLUMNS else "train, valid or test"
+        raise DataError(
+            f"{told} has values that say no split: {', '.join(repr(value[:50]) for value in unknown[:5])}; "
+            f"write {kinds} in each row"
+        )
+    return result, f"split by {told}"
+
+
+def split_column(names: Sequence[str]) -> str:
+    """Return the name of the column that says the split; "" where there is none."""
+    for known in (*VALID_COLUMNS, *SPLIT_COLUMNS, *FOLD_COLUMNS):
+        for name in names:
+            if name.strip().lower() == known:
+                return name
+    return ""

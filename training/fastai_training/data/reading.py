@@ -1,0 +1,153 @@
+"""From the channels to what is trained, validated and tested on: labels, readable pictures, the split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastai_training.console import Log
+from fastai_training.data import quality
+from fastai_training.data.channels import TEST, TRAINING, VALIDATION, Channels
+from fastai_training.data.labels import TEST as FOR_TEST
+from fastai_training.data.labels import VALID as FOR_VALIDATION
+from fastai_training.data.labels import DataError, Example, Examples, Note, vocabulary
+from fastai_training.data.readers.reader import Asked
+from fastai_training.data.sources import find_examples
+from fastai_training.data.split import stratified_split
+from fastai_training.data.verification import leave_out_unreadable
+from fastai_training.hyperparameters import HyperParameters
+from fastai_training.quoting import shown
+
+#: Classes of which an example is said.
+_SHOWN_CLASSES = 3
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is trained and validated on. ``skipped``: channel, file and reason of what was left out.
+
+    ``test``: what is scored once, at the end; empty where the user gave none. ``notes``: channel (or "" for the whole)
+    and what the user should know of it.
+    """
+
+    train: list[Example]
+    valid: list[Example]
+    vocab: list[str]
+    skipped: list[tuple[str, str, str]]
+    source: str
+    test: list[Example] = field(default_factory=list)
+    notes: list[tuple[str, Note]] = field(default_factory=list)
+
+
+def asked_of(parameters: HyperParameters) -> Asked:
+    """Return what the hyperparameters say of labels."""
+    return Asked(**{name: getattr(parameters, name) for name in Asked.__dataclass_fields__})
+
+
+def describe(found: Examples) -> str:
+    """Say in one line how a channel was understood: its reader, pictures and classes, and a few examples."""
+    first: dict[str, Example] = {}
+    for item in found.items:
+        first.setdefault(item.label, item)
+    some = list(first.values())[:_SHOWN_CLASSES]
+    examples = ", ".join(f"{shown(_name(found.root, item.path))} is {shown(item.label)}" for item in some)
+    return f"{len(found.items)} pictures of {len(found.vocab)} classes, labels from {found.source}: {examples}"
+
+
+def _name(root: Path, path: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+
+
+def _say_note(say: Log, where: str, note: Note) -> None:
+    example = f" (for example {shown(note.example)})" if note.example else ""
+    say(f"{where}: {note.text}{example}")
+
+
+class _Reader:
+    """Reads one channel after the other, and gathers what is said of them."""
+
+    def __init__(self, channels: Channels, parameters: HyperParameters, say: Log, cores: int) -> None:
+        self.channels, self.parameters, self.say, self.cores = channels, parameters, say, cores
+        self.skipped: list[tuple[str, str, str]] = []
+        self.notes: list[tuple[str, Note]] = []
+        self.digests: dict[Path, bytes] = {}
+
+    def read(self, root: Path, channel: str, known: Sequence[str] = ()) -> Examples:
+        """The readable pictures of a channel. ``known``: the classes of training. Raises DataError."""
+        try:
+            labels = self.channels.labels_of(channel)
+            found = find_examples(root, asked_of(self.parameters), labels=labels, known=known)
+        except DataError as error:
+            if channel == TRAINING:
+                raise
+            raise DataError(f"the channel {channel}: {error}") from None
+        self.say(f"channel {channel}: {describe(found)}")
+        for note in found.notes:
+            self.note(channel, note)
+        usable = leave_out_unreadable(
+            found, strict=self.parameters.strict, processes=self.cores, side=self.parameters.image_size
+        )
+        if usable.skipped:
+            named = "; ".join(f"{shown(name)}: {shown(why)}" for name, why in usable.skipped[:5])
+            more = " ..." if len(usable.skipped) > 5 else ""
+            self.say(f"channel {channel}: {len(usable.skipped)} pictures left out ({named}{more})")
+        self.skipped += [(channel, name, why) for name, why in usable.skipped]
+        self.digests |= usable.digests
+        return usable
+
+    def note(self, channel: str, note: Note) -> None:
+        self.notes.append((channel, note))
+        _say_note(self.say, f"channel {channel}" if channel else "data", note)
+
+
+def _refuse_unknown(where: str, items: Sequence[Example], vocab: Sequence[str]) -> None:
+    """Raises DataError for pictures of classes that training doesn't have."""
+    unknown = sorted({item.label for item in items} - set(vocab))
+    if unknown:
+        raise DataError(
+            f"the {where} has classes that training does not: {', '.join(map(shown, unknown[:5]))}; "
+            "label both channels the same way"
+        )
+
+
+def _parts(items: Sequence[Example], split: str) -> list[Example]:
+    return [item for item in items if item.split == split]
+
+
+def read_data(channels: Channels, parameters: HyperParameters, say: Log, cores: int) -> Data:
+    """Read the training, validation and test examples. Raises DataError."""
+    reader = _Reader(channels, parameters, say, cores)
+    for text in channels.unread:
+        reader.notes.append(("", Note(text)))
+        say(text)
+    training = reader.read(channels.training, TRAINING)
+    valid, test = _parts(training.items, FOR_VALIDATION), _parts(training.items, FOR_TEST)
+    train = [item for item in training.items if item.split not in (FOR_VALIDATION, FOR_TEST)]
+    vocab = vocabulary(item.label for item in train)
+    if len(vocab) < 2:
+        raise DataError(
+            f"the pictures to train on are of {len(vocab)} classes ({', '.join(map(shown, vocab)) or 'none'}); at "
+            "least two are needed: look at the split"
+        )
+    if channels.validation is not None:
+        if valid:
+            reader.note(TRAINING, Note(f"its {len(valid)} pictures for validation are not used: there is a channel"))
+        valid = reader.read(channels.validation, VALIDATION, vocab).items
+    if channels.test is not None:
+        if test:
+            reader.note(TRAINING, Note(f"its {len(test)} pictures for testing are not used: there is a channel test"))
+        test = reader.read(channels.test, TEST, vocab).items
+    _refuse_unknown("validation channel" if channels.validation else "part for validation", valid, vocab)
+    _refuse_unknown("test channel" if channels.test else "part for testing", test, vocab)
+    if not valid:
+        train, valid = stratified_split(train, parameters.valid_pct, parameters.seed)
+    if len(train) < 2:
+        raise DataError(f"need at least 2 training pictures, found {len(train)}; add pictures")
+    for note in quality.examine(train, valid, test, reader.digests):
+        reader.note("", note)
+    say(
+        f"training on {len(train)} pictures, validating on {len(valid)}, {len(vocab)} classes"
+        + (f", testing on {len(test)}" if test else "")
+    )
+    return Data(train, valid, vocab, reader.skipped, training.source, test, reader.notes)
