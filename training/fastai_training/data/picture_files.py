@@ -49,8 +49,9 @@ class Tree:
         self.skipped.append((str(path.relative_to(self.root)), why))
 
     def relative(self, path: Path) -> str:
-        """Return ``path`` as text, relative to the root."""
-        return str(path)[len(str(self.root)) :].lstrip("/") if path.is_absolute() else str(path.relative_to(self.root))
+        """Return ``path`` relative to the root, as text; its name alone where it lies elsewhere."""
+        text, root = str(path), f"{self.root}/"
+        return text[len(root) :] if text.startswith(root) else path.name
 
     def unread(self) -> list[Note]:
         """What lies there and is neither a picture nor a table, by suffix."""

@@ -59,7 +59,7 @@ class Channel:
 
     def name(self, path: Path) -> str:
         """Return ``path`` relative to the channel's folder."""
-        return self.tree.relative(path) if path.is_relative_to(self.root) else path.name
+        return self.tree.relative(path)
 
 
 @dataclass(frozen=True)
