@@ -32,9 +32,6 @@ SMALL = 40
 ELSEWHERE = {
     "container/fastai_container/errors.py": "tests/unit/container/test_pictures.py",
     "container/fastai_container/old_fastai.py": "tests/unit/container/test_foreign.py",
-    "container/fastai_sagemaker/__init__.py": "tests/unit/package/test_public.py",
-    "container/fastai_sagemaker/inference.py": "tests/unit/package/test_public.py",
-    "container/fastai_sagemaker/learners.py": "tests/unit/package/test_public.py",
     "docker/fastai_image_contents/sbom.py": "tests/contract/test_contents.py",
     "docker/fastai_local/commands/help.py": "tests/unit/local/test_registry.py",
     "docker/fastai_local/commands/image_contents.py": "tests/contract/test_contents.py",
@@ -43,8 +40,6 @@ ELSEWHERE = {
     "docker/fastai_push/push.py": "tests/push/test_push.py",
     "docker/fastai_push/source.py": "tests/unit/push/test_docker_push.py",
     "serving/fastai_serving/worker/backends/__init__.py": "tests/unit/serving/worker/test_backends.py",
-    "training/fastai_training/exporting/from_learner.py": "tests/unit/package/test_public.py",
-    "training/fastai_training/fitting/learner.py": "tests/unit/package/test_public.py",
     "training/fastai_training/job/installation.py": "tests/contract/test_training_script.py",
     "training/fastai_training/job/main.py": "tests/contract/test_training_job.py",
     "training/fastai_training/sample_data.py": "tests/contract/test_main_job.py",
