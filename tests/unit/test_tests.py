@@ -32,7 +32,6 @@ SMALL = 40
 ELSEWHERE = {
     "container/fastai_container/errors.py": "tests/unit/container/test_pictures.py",
     "container/fastai_container/old_fastai.py": "tests/unit/container/test_foreign.py",
-    "docker/fastai_image_contents/sbom.py": "tests/contract/test_contents.py",
     "serving/fastai_serving/worker/backends/__init__.py": "tests/unit/serving/worker/test_backends.py",
     "training/fastai_training/job/installation.py": "tests/contract/test_training_script.py",
     "training/fastai_training/job/main.py": "tests/contract/test_training_job.py",
