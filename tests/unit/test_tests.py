@@ -30,8 +30,6 @@ PACKAGES = {
 SMALL = 40
 #: Modules whose tests are in a file of another name, since they are tested by what they do together.
 ELSEWHERE = {
-    "container/fastai_container/errors.py": "tests/unit/container/test_pictures.py",
-    "container/fastai_container/old_fastai.py": "tests/unit/container/test_foreign.py",
     "serving/fastai_serving/worker/backends/__init__.py": "tests/unit/serving/worker/test_backends.py",
     "training/fastai_training/job/installation.py": "tests/contract/test_training_script.py",
     "training/fastai_training/job/main.py": "tests/contract/test_training_job.py",
