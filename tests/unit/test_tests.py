@@ -30,8 +30,6 @@ PACKAGES = {
 SMALL = 40
 #: Modules whose tests are in a file of another name, since they are tested by what they do together.
 ELSEWHERE = {
-    "training/fastai_training/job/installation.py": "tests/contract/test_training_script.py",
-    "training/fastai_training/job/main.py": "tests/contract/test_training_job.py",
     "training/fastai_training/sample_data.py": "tests/contract/test_main_job.py",
     "training/fastai_training/trainer.py": "tests/contract/test_training_job.py",
 }

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastai_container import errors as subject
@@ -27,6 +27,7 @@ def test_what_is_no_visible_character_is_shown_as_its_escape(text: str, shown: s
     assert subject.printable(text) == shown
 
 
+@settings(deadline=None)
 @given(st.text(st.characters()))
 def test_any_text_is_one_line_that_can_be_encoded(text: str) -> None:
     shown = subject.printable(text)
