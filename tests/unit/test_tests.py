@@ -28,11 +28,6 @@ PACKAGES = {
 }
 #: Lines; what is shorter may be tested with what uses it.
 SMALL = 40
-#: Modules whose tests are in a file of another name, since they are tested by what they do together.
-ELSEWHERE = {
-    "training/fastai_training/sample_data.py": "tests/contract/test_main_job.py",
-    "training/fastai_training/trainer.py": "tests/contract/test_training_job.py",
-}
 
 
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
@@ -95,12 +90,9 @@ def modules() -> Iterator[tuple[Path, Path]]:
 def test_each_module_has_the_unit_tests_of_its_name():
     found = dict(modules())
     assert len(found) > 100
-    needless = [name for name in ELSEWHERE if not (ROOT / name).exists() or found[ROOT / name].exists()]
-    assert not needless, f"these have a test of their own name, or are gone: {needless}"
     without = {
         path.relative_to(ROOT).as_posix(): test.relative_to(ROOT).as_posix()
         for path, test in sorted(found.items())
         if not test.exists() and len(path.read_text(encoding="utf-8").splitlines()) > SMALL
     }
-    without = {name: test for name, test in without.items() if not (ROOT / ELSEWHERE.get(name, "nowhere")).exists()}
     assert not without, f"{len(without)} modules of more than {SMALL} lines have no file of unit tests: {without}"
