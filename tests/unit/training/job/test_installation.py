@@ -49,8 +49,10 @@ def install(code: Path, *, package: bool = False) -> tuple[list[str], set[str]]:
     """What the log says at its end, and what was installed."""
     target = code.parent / "installed"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    offline = {"PIP_NO_INDEX": "1", "PIP_TARGET": str(target), "PIP_CACHE_DIR": str(code.parent / "cache")}
-    places = {"SAGEMAKER_BASE_DIR": str(code.parent / "ml"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    offline = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_TARGET": str(target)}
+    # What is installed is left out: pip would take it for a part of every environment that it makes to build in.
+    ours = [place for place in sys.path if "site-packages" not in place]
+    places = {"SAGEMAKER_BASE_DIR": str(code.parent / "ml"), "PYTHONPATH": os.pathsep.join(ours)}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", RUN, str(code), str(package)],
         env=clean | offline | places,
