@@ -16,6 +16,19 @@ from tests.conftest import ROOT
 DOCUMENT = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 #: A training script, and what reads and asks the model.
 SCRIPT, READ = re.findall(r"^```python\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+#: Runs what follows as if these packages were not installed.
+WITHOUT = """
+import sys
+from importlib.abc import MetaPathFinder
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {lacking!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name.split(".")[0] in {lacking!r} else found(name, *more)
+"""
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

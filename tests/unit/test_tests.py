@@ -28,31 +28,6 @@ PACKAGES = {
 }
 #: Lines; what is shorter may be tested with what uses it.
 SMALL = 40
-#: Modules whose tests are in a file of another name, since they are tested by what they do together.
-ELSEWHERE = {
-    "container/fastai_container/errors.py": "tests/unit/container/test_pictures.py",
-    "container/fastai_container/old_fastai.py": "tests/unit/container/test_foreign.py",
-    "container/fastai_sagemaker/__init__.py": "tests/unit/package/test_public.py",
-    "container/fastai_sagemaker/inference.py": "tests/unit/package/test_public.py",
-    "container/fastai_sagemaker/learners.py": "tests/unit/package/test_public.py",
-    "docker/fastai_image_contents/sbom.py": "tests/contract/test_contents.py",
-    "docker/fastai_local/commands/help.py": "tests/unit/local/test_registry.py",
-    "docker/fastai_local/commands/image_contents.py": "tests/contract/test_contents.py",
-    "docker/fastai_local/runtime.py": "tests/unit/local/test_choose_runtime.py",
-    "docker/fastai_push/cli.py": "tests/unit/push/test_docker_push.py",
-    "docker/fastai_push/push.py": "tests/push/test_push.py",
-    "docker/fastai_push/source.py": "tests/unit/push/test_docker_push.py",
-    "serving/fastai_serving/worker/backends/__init__.py": "tests/unit/serving/worker/test_backends.py",
-    "training/fastai_training/exporting/from_learner.py": "tests/unit/package/test_public.py",
-    "training/fastai_training/exporting/quantization.py": "tests/unit/training/exporting/test_export.py",
-    "training/fastai_training/fitting/learner.py": "tests/unit/package/test_public.py",
-    "training/fastai_training/fitting/recipe.py": "tests/unit/training/fitting/test_fit.py",
-    "training/fastai_training/fitting/resumable_loop.py": "tests/unit/training/fitting/test_fit.py",
-    "training/fastai_training/job/installation.py": "tests/contract/test_training_script.py",
-    "training/fastai_training/job/main.py": "tests/contract/test_training_job.py",
-    "training/fastai_training/sample_data.py": "tests/contract/test_main_job.py",
-    "training/fastai_training/trainer.py": "tests/contract/test_training_job.py",
-}
 
 
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
@@ -115,12 +90,9 @@ def modules() -> Iterator[tuple[Path, Path]]:
 def test_each_module_has_the_unit_tests_of_its_name():
     found = dict(modules())
     assert len(found) > 100
-    needless = [name for name in ELSEWHERE if not (ROOT / name).exists() or found[ROOT / name].exists()]
-    assert not needless, f"these have a test of their own name, or are gone: {needless}"
     without = {
         path.relative_to(ROOT).as_posix(): test.relative_to(ROOT).as_posix()
         for path, test in sorted(found.items())
         if not test.exists() and len(path.read_text(encoding="utf-8").splitlines()) > SMALL
     }
-    without = {name: test for name, test in without.items() if not (ROOT / ELSEWHERE.get(name, "nowhere")).exists()}
     assert not without, f"{len(without)} modules of more than {SMALL} lines have no file of unit tests: {without}"

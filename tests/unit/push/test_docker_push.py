@@ -9,11 +9,7 @@ import pytest
 from fastai_local.engine import Engine
 from fastai_local.errors import LocalError
 from fastai_local.process import Result
-from fastai_push import cli, docker_push
-from fastai_push.options import Options
-from fastai_push.source import Source
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+from fastai_push import docker_push
 
 
 def test_the_login_is_beside_the_users_own_settings_and_goes_away(tmp_path: Path) -> None:
@@ -34,18 +30,6 @@ def test_the_login_is_beside_the_users_own_settings_and_goes_away(tmp_path: Path
     assert (users / "contexts" / "mine").is_file(), "the links go, what they lead to stays"
 
 
-def test_tags_say_the_device_and_other_platforms() -> None:
-    source = Source(COMMIT, "1.2.3")
-    plain = source.tags(Options(), "amd64")
-    assert (plain.upload, plain.fixed, plain.moving) == ("0123456789ab-cpu", ("1.2.3-cpu",), ("cpu",))
-    arm = source.tags(Options(device="gpu"), "arm64")
-    assert (arm.upload, arm.fixed, arm.moving) == ("0123456789ab-gpu-arm64", ("1.2.3-gpu-arm64",), ("gpu-arm64",))
-    both = Options(tag="mine", platforms=("linux/amd64", "linux/arm64"))
-    assert [source.tags(both, arch).best for arch in ("amd64", "arm64")] == ["mine-amd64", "mine-arm64"]
-    own = Source(COMMIT, "1.2.3", "cafe0123").tags(Options(), "amd64")
-    assert own.upload == "0123456789ab-cafe0123-cpu"
-
-
 class Builder(Engine):
     def capture(self, *args: str | Path, timeout: float = 60) -> Result:
         return Result(0, "Name: default\nDriver: docker\nPlatforms: linux/amd64*, linux/amd64/v2, linux/arm64\n")
@@ -60,13 +44,3 @@ def test_a_platform_is_asked_of_the_builder() -> None:
     docker_push.require_platforms(old, ("linux/amd64",))
     with pytest.raises(LocalError, match="needs the plug-in buildx"):
         docker_push.require_platforms(old, ("linux/arm64",))
-
-
-def test_a_python_without_boto3_starts_one_with_it(tmp_path: Path, monkeypatch) -> None:
-    started = []
-    monkeypatch.setattr(cli, "has_boto3", lambda: False)
-    monkeypatch.setattr(cli, "ensure_side_environment", lambda settings, name, file: Path(f"/{name}/{file.name}"))
-    monkeypatch.setattr(cli.os, "execv", lambda program, command: started.append(command) or exit(0))
-    with pytest.raises(SystemExit):
-        cli.main(["--dry-run"])
-    assert started == [["/push/push.txt", "-m", "fastai_push", "--dry-run"]]

@@ -12,7 +12,7 @@ from fastai_container.model_folder import COMPILED_MODEL, LEARNER, TORCH_MODEL, 
 from fastai_container.pictures import model_input  # noqa: E402
 from fastai_training.data.sources import find_examples  # noqa: E402
 from fastai_training.exporting.export import versions, write_model_folder  # noqa: E402
-from fastai_training.exporting.quantization import BF16, FP32, INT8, Score, choose, has_bf16  # noqa: E402
+from fastai_training.exporting.quantization import BF16, FP32, INT8, has_bf16  # noqa: E402
 from fastai_training.fitting.models import IMAGENET_STATS, ServingModule, build_classifier  # noqa: E402
 from tests.unit.training_data import write_pictures  # noqa: E402
 
@@ -103,30 +103,3 @@ def test_the_learner_loads_where_only_fastai_is(made):
         label, _, probabilities = learner.predict(valid[0].path)
     assert label in written.vocab
     assert float(probabilities.sum()) == pytest.approx(1, abs=1e-4)
-
-
-def scores(*rows):
-    return [Score(name, "f32", error, 1.0, speed) for name, error, speed in rows]
-
-
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        ([(FP32, 0.1, 10), (BF16, 0.104, 6), (INT8, 0.105, 3)], INT8),
-        ([(FP32, 0.1, 10), (BF16, 0.104, 6), (INT8, 0.106, 3)], BF16),
-        ([(FP32, 0.1, 10), (BF16, 0.2, 6), (INT8, 0.2, 3)], FP32),
-        ([(FP32, 0.125, 10), (INT8, 0.13, 3)], INT8),
-        ([(FP32, 0.1, 2), (INT8, 0.05, 3)], FP32),
-    ],
-)
-def test_auto_takes_the_fastest_within_half_a_point(rows, expected):
-    assert choose(scores(*rows), "auto").precision == expected
-
-
-def test_auto_takes_none_that_answers_otherwise():
-    rows = [Score(FP32, "f32", 0.1, 1.0, 10), Score(BF16, "bf16", 0.1, 0.99, 6), Score(INT8, "f32", 0.1, 0.98, 3)]
-    assert choose(rows, "auto").precision == BF16
-
-
-def test_what_is_asked_for_is_taken_whatever_it_costs():
-    assert choose(scores((FP32, 0.1, 1), (INT8, 0.9, 9)), INT8).precision == INT8

@@ -101,22 +101,6 @@ def test_without_its_newest_checkpoint_a_run_goes_on_from_the_one_before(data, u
     assert equal(run(data, tmp_path, augment="full"), undisturbed)
 
 
-def test_checkpoints_are_written_every_so_many_seconds(data, tmp_path, monkeypatch):
-    from fastai_training.fitting.resumable_loop import Checkpointer
-
-    clock = iter(range(0, 10**6, 5))
-    monkeypatch.setattr(Checkpointer, "_now", lambda _self: next(clock))
-    written = []
-    monkeypatch.setattr(
-        "fastai_training.fitting.resumable_loop.write_checkpoint", lambda _f, number, _s: written.append(number)
-    )
-    run(data, tmp_path, checkpoint_seconds=10, epochs=1, freeze_epochs=0)
-    assert len(written) >= 3
-    written.clear()
-    run(data, tmp_path, checkpoint_seconds=0, epochs=1, freeze_epochs=0)
-    assert len(written) == 1
-
-
 def test_a_run_with_other_hyperparameters_is_refused(data, tmp_path):
     with pytest.raises(SystemExit):
         run(data, tmp_path, StopAfter(2))
