@@ -99,6 +99,19 @@ class HyperParameters:
         "augmentation: `light` (random crop and flip), `full` (fastai's aug_transforms too) or `none`",
         choices=("none", "light", "full"),
     )
+    class_weights: str = _parameter(
+        "none",
+        "weights of classes in the loss: `balanced` (a class of half the pictures weighs twice) or `sqrt` (its root)",
+        choices=("none", "balanced", "sqrt"),
+    )
+    sampling: str = _parameter(
+        "none",
+        "`balanced` draws every class equally often; an epoch stays as long as it was",
+        choices=("none", "balanced"),
+    )
+    label_smoothing: float = _parameter(
+        0.0, "share of each label that is spread over all classes while training", low=0, high=0.5
+    )
     weight_decay: float = _parameter(0.01, "weight decay", low=0, high=1)
     momentum: float = _parameter(0.95, "highest momentum of the one-cycle schedule", low=0, high=0.999)
     cache_mb: int | str = _parameter(
@@ -194,12 +207,22 @@ def parse(values: Mapping[str, Any]) -> HyperParameters:
             continue
         result[name] = _convert(raw_name, text, fields[name].metadata)
     parameters = HyperParameters(**result)
+    _check_together(parameters)
+    return parameters
+
+
+def _check_together(parameters: HyperParameters) -> None:
+    """Raises HyperParameterError for values that are right alone but not beside each other."""
     if parameters.epochs == 0 and not (parameters.pretrained and parameters.freeze_epochs):
         raise HyperParameterError(
             "epochs=0 trains the head of a pretrained network alone: it needs pretrained=true and freeze_epochs of 1 "
             "or more"
         )
-    return parameters
+    if parameters.class_weights != "none" and parameters.sampling != "none":
+        raise HyperParameterError(
+            f"class_weights={parameters.class_weights} and sampling={parameters.sampling} would correct for the "
+            "classes' sizes twice; give one of them"
+        )
 
 
 def table() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from PIL import Image
 
 from fastai_container.pictures import PictureError, center_square, open_picture
 from fastai_container.resources import cpu_count, shared_memory_free_bytes
+from fastai_training.class_balance import balanced_order
 from fastai_training.data.labels import DataError, Example
 from fastai_training.data.picture_cache import PictureCache, cache_bytes
 from fastai_training.hyperparameters import HyperParameters
@@ -143,7 +144,8 @@ class OrderedLoader(TfmdDL):
     """A loader whose order and augmentation are functions of ``seed``, ``epoch`` and the picture alone.
 
     Batch ``k`` of an epoch of training is cut into one piece for each process; what fills no batch is left out of that
-    epoch. In validation each process has every ``world``-th picture. Iteration begins with batch ``start``.
+    epoch. In validation each process has every ``world``-th picture. Iteration begins with batch ``start``. With
+    ``balance``, the labels of all pictures, training draws each class equally often.
     """
 
     def __init__(
@@ -154,9 +156,11 @@ class OrderedLoader(TfmdDL):
         view: SquareView,
         seed: int = 0,
         processes: Processes = Processes(),  # noqa: B008 - frozen
+        balance: Sequence[str] = (),
         **options: Any,
     ) -> None:
         self.training, self.view, self.seed, self.processes = training, view, seed, processes
+        self.balance = balance
         self.epoch, self.start = -1, 0
         self.seed_batch = SeedBatch()
         options["after_batch"] = [self.seed_batch, *options["after_batch"]]
@@ -167,12 +171,20 @@ class OrderedLoader(TfmdDL):
             return max(1, self.n // (self.bs * self.processes.world))
         return -(-len(range(self.processes.rank, self.n, self.processes.world)) // self.bs)
 
-    def get_idxs(self) -> list[int]:
+    def _order(self) -> list[int]:
+        """The order of an epoch of training; beyond ``n`` are repetitions, as ``balanced_order`` numbers them."""
+        drawn = random.Random(f"{self.seed}:{self.epoch}")  # noqa: S311
+        if self.balance:
+            return balanced_order(self.balance, drawn)
         order = list(range(self.n))
+        drawn.shuffle(order)
+        return order
+
+    def get_idxs(self) -> list[int]:
         rank, world = self.processes.rank, self.processes.world
         if not self.training:
-            return order[rank::world][self.start * self.bs :]
-        random.Random(f"{self.seed}:{self.epoch}").shuffle(order)  # noqa: S311
+            return list(range(self.n))[rank::world][self.start * self.bs :]
+        order = self._order()
         whole = self.bs * world
         return [
             index
@@ -186,7 +198,7 @@ class OrderedLoader(TfmdDL):
 
     def do_item(self, index: int | None) -> Any:
         self.view.random = random.Random(f"{self.seed}:{self.epoch}:{index}")  # noqa: S311
-        return super().do_item(index)
+        return super().do_item(None if index is None else index % self.n)
 
     def __iter__(self) -> Iterator[Any]:
         self.seed_batch.key = (self.seed, self.epoch, self.start, self.processes.rank)
@@ -238,6 +250,7 @@ def build_loaders(
             view=view,
             seed=parameters.seed,
             processes=processes,
+            balance=[item.label for item in train] if training and parameters.sampling == "balanced" else (),
             bs=min(parameters.batch_size, share) if training else parameters.batch_size,
             after_item=[view, ToTensor],
             after_batch=[normalize[0], *(augment if training else []), normalize[1]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from fastai.vision.all import set_seed
 from fastai_container.errors import UserError
 from fastai_container.resources import cpu_count
 from fastai_training import console
+from fastai_training.class_balance import sampling_told, weights_told
 from fastai_training.data.labels import DataError, Example
 from fastai_training.data.loaders import build_loaders, worker_count
 from fastai_training.diagnosis.disk_space import COMPILED_TIMES_WEIGHTS, MODEL_TIMES_WEIGHTS, check_room
@@ -25,6 +27,7 @@ from fastai_training.fitting.checkpoints import (
     room_needed,
     run_identity,
 )
+from fastai_training.fitting.class_metrics import SCORES, tally
 from fastai_training.fitting.ddp import DataParallel, weights_digest
 from fastai_training.fitting.feature_replay import HeadReplay
 from fastai_training.fitting.models import Classifier, build_classifier
@@ -33,6 +36,7 @@ from fastai_training.fitting.precision import choose_precision
 from fastai_training.fitting.recipe import build_learner, find_rate, training_callbacks, validate
 from fastai_training.fitting.resumable_loop import Checkpointer
 from fastai_training.fitting.stop_signal import Stop
+from fastai_training.fitting.training_loss import choose_loss
 from fastai_training.hyperparameters import HyperParameters
 from fastai_training.world import Processes
 
@@ -92,7 +96,9 @@ def fit(
         f"{processes.world} processes, weights: {classifier.weights or 'none (from scratch)'}"
     )
     loaders = build_loaders(train, valid, vocab, parameters, classifier.stats, device, workers, processes)
-    learner = build_learner(loaders, classifier, parameters, device)
+    labels = [item.label for item in train]
+    learner = build_learner(loaders, classifier, parameters, device, choose_loss(parameters, labels, vocab))
+    _tell_balance(parameters, labels, say)
     processes.start(device)
     digest = _agree_on_data(data_root, train, valid, processes)
     identity = run_identity(parameters, digest, classifier.weights, processes.world)
@@ -144,6 +150,13 @@ def _count_workers(parameters: HyperParameters, processes: Processes, say: conso
     if why:
         say(why)
     return workers
+
+
+def _tell_balance(parameters: HyperParameters, labels: list[str], say: console.Log) -> None:
+    if parameters.class_weights != "none":
+        say(weights_told(parameters.class_weights, Counter(labels)))
+    if parameters.sampling == "balanced":
+        say(sampling_told(labels))
 
 
 def _agree_on_data(root: Path, train: list[Example], valid: list[Example], processes: Processes) -> str:
@@ -254,9 +267,11 @@ class _Run:
 def _metrics(
     probabilities: torch.Tensor, valid: list[Example], vocab: list[str], progress: Progress
 ) -> dict[str, float]:
-    targets = torch.tensor([vocab.index(item.label) for item in valid])
+    targets, predicted = torch.tensor([vocab.index(item.label) for item in valid]), probabilities.argmax(1)
+    tallies = tally(predicted, targets, len(vocab))
     return {
-        "error_rate": float((probabilities.argmax(1) != targets).float().mean()),
+        "error_rate": float((predicted != targets).float().mean()),
+        **{name: score(tallies) for name, score in SCORES.items()},
         "valid_loss": progress.history[-1]["valid_loss"],
         "train_loss": progress.history[-1]["train_loss"],
     }

@@ -11,21 +11,25 @@ from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.vision.all import ChannelsLast, CrossEntropyLossFlat, error_rate, valley
 
 from fastai_training.fitting.callbacks import FrozenStatistics, StopAtNan, quiet
+from fastai_training.fitting.class_metrics import class_metrics
 from fastai_training.fitting.models import Classifier
 from fastai_training.fitting.resumable_loop import ResumableLearner
+from fastai_training.fitting.training_loss import LossMode, TrainingLoss
 from fastai_training.hyperparameters import HyperParameters
 from fastai_training.world import Processes
 
 
-def build_learner(loaders: Any, classifier: Classifier, parameters: HyperParameters, device: torch.device) -> Any:
-    """Build the learner that ``fit`` trains, still without callbacks."""
-    return quiet(
+def build_learner(
+    loaders: Any, classifier: Classifier, parameters: HyperParameters, device: torch.device, loss: Any = None
+) -> Any:
+    """Build the learner that ``fit`` trains, still without callbacks but for those of ``loss`` (cross entropy)."""
+    learner = quiet(
         ResumableLearner(
             loaders,
             classifier.model.to(device),
-            loss_func=CrossEntropyLossFlat(),
+            loss_func=loss or CrossEntropyLossFlat(),
             splitter=classifier.splitter,
-            metrics=error_rate,
+            metrics=[error_rate, *class_metrics(len(loaders.vocab))],
             wd=parameters.weight_decay,
             moms=(parameters.momentum, parameters.momentum - 0.1, parameters.momentum),
             # A frozen body's batch norm stays as it was: its backward pass is then not needed at all.
@@ -33,6 +37,9 @@ def build_learner(loaders: Any, classifier: Classifier, parameters: HyperParamet
             path=Path(tempfile.gettempdir()),
         )
     )
+    if isinstance(loss, TrainingLoss):
+        learner.add_cb(LossMode(loss.to(device)))
+    return learner
 
 
 def training_callbacks(precision: str, device: torch.device, pretrained: bool) -> list[Any]:

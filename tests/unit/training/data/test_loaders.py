@@ -75,6 +75,42 @@ def test_processes_share_an_epoch_between_them(pictures):
     assert orders[0][:4] + orders[1][:4] == alone.get_idxs()[:8]
 
 
+@pytest.fixture(scope="module")
+def unequal(pictures):
+    """Five red pictures, two green and one blue: an epoch of two batches of four."""
+    wanted = {"red": 5, "green": 2, "blue": 1}
+    train = [item for label, most in wanted.items() for item in [i for i in pictures[0] if i.label == label][:most]]
+    return train, pictures[1]
+
+
+def test_balanced_sampling_draws_each_class_equally_often_in_an_epoch_as_long(unequal):
+    plain, loader = make(unequal).train, make(unequal, sampling="balanced").train
+    assert len(loader) == len(plain) == 2
+    seen = torch.zeros(3, dtype=torch.long)
+    for epoch in range(30):
+        drawn = torch.cat([y for _, y in batches(loader, epoch)])
+        assert drawn.bincount(minlength=3).min() >= 2
+        seen += drawn.bincount(minlength=3)
+    assert seen.sum() == 30 * 8
+    assert torch.cat([y for _, y in batches(plain)]).bincount().tolist() == [1, 2, 5]
+
+
+def test_a_picture_that_comes_again_in_an_epoch_has_another_view(unequal):
+    blue = [picture for x, y in batches(make(unequal, sampling="balanced").train) for picture in x[y == 0]]
+    assert len(blue) >= 2
+    assert not torch.equal(blue[0], blue[1])
+
+
+def test_a_balanced_epoch_is_the_same_whoever_makes_it_and_shared_by_processes(unequal):
+    whole = batches(make(unequal, sampling="balanced").train, 3)
+    assert same(whole, batches(make(unequal, workers=2, sampling="balanced").train, 3))
+    assert same(whole[1:], batches(make(unequal, sampling="balanced").train, 3, start=1))
+    alone = make(unequal, sampling="balanced").train
+    shards = [make(unequal, processes=Processes(rank, 2), sampling="balanced").train for rank in range(2)]
+    alone.epoch = shards[0].epoch = shards[1].epoch = 1
+    assert shards[0].get_idxs() + shards[1].get_idxs() == alone.get_idxs()
+
+
 def test_processes_share_the_validation_pictures(pictures):
     shards = [make(pictures, processes=Processes(rank, 2)).valid.get_idxs() for rank in range(2)]
     assert sorted(shards[0] + shards[1]) == list(range(len(pictures[1])))
