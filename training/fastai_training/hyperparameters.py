@@ -112,6 +112,29 @@ class HyperParameters:
     label_smoothing: float = _parameter(
         0.0, "share of each label that is spread over all classes while training", low=0, high=0.5
     )
+    mixup: float = _parameter(
+        0.0,
+        "alpha of MixUp, which blends pictures and their labels while the whole network is trained; 0 is off",
+        low=0,
+        high=1,
+    )
+    cutmix: float = _parameter(
+        0.0,
+        "alpha of CutMix, which pastes a part of one picture into another, in place of `mixup`; 0 is off",
+        low=0,
+        high=1,
+    )
+    keep: str = _parameter(
+        "last",
+        "the epoch whose weights are exported: the `last`, or the `best` (lowest validation error)",
+        choices=("last", "best"),
+    )
+    early_stopping: int = _parameter(
+        0,
+        "stop after so many epochs of the whole network without a lower validation error (use `keep=best`); 0 is off",
+        low=0,
+        high=10_000,
+    )
     weight_decay: float = _parameter(0.01, "weight decay", low=0, high=1)
     momentum: float = _parameter(0.95, "highest momentum of the one-cycle schedule", low=0, high=0.999)
     cache_mb: int | str = _parameter(
@@ -217,6 +240,17 @@ def _check_together(parameters: HyperParameters) -> None:
         raise HyperParameterError(
             "epochs=0 trains the head of a pretrained network alone: it needs pretrained=true and freeze_epochs of 1 "
             "or more"
+        )
+    if parameters.epochs == 0:
+        for name in ("mixup", "cutmix", "early_stopping"):
+            if value := getattr(parameters, name):
+                raise HyperParameterError(
+                    f"{name}={value:g} is for the training of the whole network, and epochs=0 trains the head alone; "
+                    f"leave {name} out, or set epochs to 1 or more"
+                )
+    if parameters.mixup and parameters.cutmix:
+        raise HyperParameterError(
+            f"mixup={parameters.mixup:g} and cutmix={parameters.cutmix:g}: a batch is mixed in one way; give one"
         )
     if parameters.class_weights != "none" and parameters.sampling != "none":
         raise HyperParameterError(

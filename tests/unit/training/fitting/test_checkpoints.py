@@ -85,6 +85,8 @@ def test_room_is_for_two_checkpoints_and_the_next(tmp_path, epochs, frozen, time
     assert room_needed(tmp_path / "none", 100.0, epochs, frozen) == times * 100
     (tmp_path / "checkpoint-00000001.pt").write_bytes(bytes(40))
     assert room_needed(tmp_path, 100.0, epochs, frozen) == times * 100 - 40
+    more = min(3, epochs + frozen) * 100
+    assert room_needed(tmp_path, 100.0, epochs, frozen, best=True) == times * 100 - 40 + more
 
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path):
