@@ -25,6 +25,8 @@ ALIASES = {
     "size": "image_size",
     "num_workers": "workers",
 }
+#: Single parts of the augmentation; at "auto" they are as ``augment`` has them.
+KNOBS = ("flip", "rotate", "zoom", "lighting", "crop_scale")
 #: A hyperparameter that the SDK was given as None; the default holds.
 _UNSET = ("None", "null")
 
@@ -98,6 +100,26 @@ class HyperParameters:
         "light",
         "augmentation: `light` (random crop and flip), `full` (fastai's aug_transforms too) or `none`",
         choices=("none", "light", "full"),
+    )
+    flip: str = _parameter(
+        "auto",
+        "mirror pictures at random: `horizontal`, `both` (upside down too) or `none`; `auto` (below too): as `augment`",
+        choices=("auto", "none", "horizontal", "both"),
+    )
+    rotate: float | str = _parameter(
+        "auto", "turn by up to so many degrees either way", kind=float, low=0, high=180, words=("auto",)
+    )
+    zoom: float | str = _parameter("auto", "enlarge by up to so much", kind=float, low=1, high=4, words=("auto",))
+    lighting: float | str = _parameter(
+        "auto", "change brightness and contrast by up to so much", kind=float, low=0, high=0.9, words=("auto",)
+    )
+    crop_scale: float | str = _parameter(
+        "auto",
+        "smallest share of a picture's area that the random crop covers",
+        kind=float,
+        low=0.05,
+        high=1,
+        words=("auto",),
     )
     class_weights: str = _parameter(
         "none",
@@ -248,6 +270,12 @@ def _check_together(parameters: HyperParameters) -> None:
                     f"{name}={value:g} is for the training of the whole network, and epochs=0 trains the head alone; "
                     f"leave {name} out, or set epochs to 1 or more"
                 )
+    given = [f"{name}={value}" for name in KNOBS if (value := getattr(parameters, name)) != "auto"]
+    if given and parameters.augment == "none":
+        raise HyperParameterError(
+            f"augment=none would leave {' and '.join(given)} unused; leave out the one or the other (augment=light is "
+            "the random crop and flip)"
+        )
     if parameters.mixup and parameters.cutmix:
         raise HyperParameterError(
             f"mixup={parameters.mixup:g} and cutmix={parameters.cutmix:g}: a batch is mixed in one way; give one"

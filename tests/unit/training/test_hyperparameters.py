@@ -54,6 +54,8 @@ def test_what_sagemaker_adds_is_left_alone():
         ({"mixup": "0.2", "epochs": "0"}, ["mixup=0.2", "epochs=0", "leave mixup out"]),
         ({"early_stopping": "3", "epochs": "0"}, ["early_stopping=3", "epochs=0"]),
         ({"keep": "bset"}, ["one of last, best", "did you mean best"]),
+        ({"augment": "none", "rotate": "5", "flip": "none"}, ["augment=none", "flip=none and rotate=5", "unused"]),
+        ({"zoom": "0.5"}, ["from 1 to 4 or auto"]),
         ({"lr": "-1"}, ["or auto"]),
         ({"precision": "bf61"}, ["one of auto, fp32, bf16, fp16", "did you mean bf16"]),
         ({"pretrained": "maybe"}, ["true or false"]),

@@ -73,14 +73,15 @@ class LabelOf(Transform):
 class SquareView(Transform):
     """A square of ``size`` pixels: the centre, or with ``random_crop`` a random crop, mirrored half of the time.
 
-    The crop covers ``min_scale`` to all of the picture's area at an aspect ratio of 3:4 to 4:3.
+    The crop covers ``min_scale`` to all of the picture's area at an aspect ratio of 3:4 to 4:3. ``flip``: "none",
+    "horizontal" or "both", which also turns it upside down half of the time.
     """
 
     order = 1
 
-    def __init__(self, size: int, *, random_crop: bool, min_scale: float = 0.35) -> None:
+    def __init__(self, size: int, *, random_crop: bool, min_scale: float = 0.35, flip: str = "horizontal") -> None:
         super().__init__()
-        self.size, self.random_crop, self.min_scale = size, random_crop, min_scale
+        self.size, self.random_crop, self.min_scale, self.flip = size, random_crop, min_scale, flip
         # The loader sets one for each picture: the same view whichever process makes it, and whenever.
         self.random = random.Random()  # noqa: S311
 
@@ -100,8 +101,10 @@ class SquareView(Transform):
         if not self.random_crop:
             return PILImage(center_square(image, self.size))
         view = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=self._random_box(*image.size))
-        if self.random.random() < 0.5:
+        if self.flip != "none" and self.random.random() < 0.5:
             view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if self.flip == "both" and self.random.random() < 0.5:
+            view = view.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
         return PILImage(view)
 
 
@@ -212,6 +215,27 @@ class OrderedLoader(TfmdDL):
         return to_detach(batch, cpu=cpu, gather=False)
 
 
+def training_view(parameters: HyperParameters) -> SquareView:
+    """The part of the augmentation that each picture gets by itself."""
+    given = {"min_scale": parameters.crop_scale, "flip": parameters.flip}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value != "auto"}
+    return SquareView(parameters.image_size, random_crop=parameters.augment != "none", **options)
+
+
+def _batch_augmentation(parameters: HyperParameters) -> list[Any]:
+    """The part that a whole batch gets: fastai's, by ``augment`` and what single hyperparameters say instead."""
+    names = {"max_rotate": parameters.rotate, "max_zoom": parameters.zoom, "max_lighting": parameters.lighting}
+    given: dict[str, Any] = {name: value for name, value in names.items() if value != "auto"}
+    if parameters.augment == "full":
+        if parameters.flip != "auto":
+            given["do_flip"] = False  # SquareView does it, as it was asked to
+    elif given:
+        given = {"max_rotate": 0.0, "max_zoom": 1.0, "max_lighting": 0.0, "max_warp": 0.0, "do_flip": False} | given
+    else:
+        return []
+    return list(aug_transforms(size=parameters.image_size, **given))
+
+
 def build_loaders(
     train: list[Example],
     valid: list[Example],
@@ -240,10 +264,10 @@ def build_loaders(
         splits=[list(range(len(train))), list(range(len(train), len(items)))],
     )
     normalize: list[Any] = [IntToFloatTensor, Normalize.from_stats(*stats)]
-    augment = aug_transforms(size=size) if parameters.augment == "full" else []
+    augment = _batch_augmentation(parameters)
 
     def loader(training: bool) -> OrderedLoader:
-        view = SquareView(size, random_crop=training and parameters.augment != "none")
+        view = training_view(parameters) if training else SquareView(size, random_crop=False)
         return OrderedLoader(
             datasets.subset(0 if training else 1),
             training=training,

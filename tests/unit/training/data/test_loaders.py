@@ -4,8 +4,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from PIL import Image  # noqa: E402
+
 from fastai_training.data import loaders as loaders_module  # noqa: E402
-from fastai_training.data.labels import DataError  # noqa: E402
+from fastai_training.data.labels import DataError, Example  # noqa: E402
 from fastai_training.data.loaders import build_loaders, worker_count  # noqa: E402
 from fastai_training.data.sources import find_examples  # noqa: E402
 from fastai_training.data.split import stratified_split  # noqa: E402
@@ -73,6 +75,57 @@ def test_processes_share_an_epoch_between_them(pictures):
     assert not set(orders[0]) & set(orders[1])
     # The first batch of two processes is the first two batches of one.
     assert orders[0][:4] + orders[1][:4] == alone.get_idxs()[:8]
+
+
+@pytest.fixture
+def corners(tmp_path):
+    """A picture whose corners are red, green, blue and white, and one to validate on."""
+    image = Image.new("RGB", (2, 2))
+    image.putdata([(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)])
+    image.resize((64, 64), Image.Resampling.NEAREST).save(tmp_path / "a.png")
+    return [Example(tmp_path / "a.png", "a")] * 4, [Example(tmp_path / "a.png", "a")]
+
+
+@pytest.mark.parametrize(
+    ("flip", "corner_is"),
+    [("none", {"red"}), ("horizontal", {"red", "green"}), ("both", {"red", "green", "blue", "white"})],
+)
+@pytest.mark.parametrize("augment", ["light", "full"])
+def test_a_picture_is_mirrored_as_asked(corners, augment, flip, corner_is):
+    loader = make(corners, augment=augment, flip=flip, crop_scale=1, rotate=0, zoom=1, lighting=0).train
+    names = {(1, 0, 0): "red", (0, 1, 0): "green", (0, 0, 1): "blue", (1, 1, 1): "white"}
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in IMAGENET_STATS)
+    seen = set()
+    for epoch in range(30):
+        for x, _ in batches(loader, epoch):
+            # A quarter of the way in, so that fastai's warp of augment=full changes nothing there.
+            seen |= {names[tuple(round(float(v)) for v in p[:, 4, 4])] for p in x * deviation + mean}
+    assert seen == corner_is
+
+
+def test_single_parts_of_the_augmentation_take_effect(pictures):
+    plain = batches(make(pictures).train)
+    for options in ({"rotate": 30.0}, {"zoom": 2.0}, {"lighting": 0.5}, {"crop_scale": 0.9}):
+        changed = batches(make(pictures, **options).train)
+        assert not same(plain, changed), options
+        assert same(changed, batches(make(pictures, workers=2, **options).train)), options
+        assert same(changed[2:], batches(make(pictures, **options).train, start=2)), options
+        assert same(batches(make(pictures).valid), batches(make(pictures, **options).valid)), options
+
+
+@pytest.mark.parametrize("options", [{"rotate": 0.0, "zoom": 1.0, "lighting": 0.0}, {"flip": "horizontal"}])
+def test_parts_given_as_light_has_them_change_nothing(pictures, options):
+    assert same(batches(make(pictures).train), batches(make(pictures, **options).train))
+
+
+def test_the_rest_of_full_stays_when_parts_are_given(pictures):
+    parts = {"flip": "none", "rotate": 0.0, "zoom": 1.0, "lighting": 0.0}
+    light, warped, full = (
+        batches(make(pictures, augment=augment, **options).train)
+        for augment, options in (("light", parts), ("full", parts), ("full", {}))
+    )
+    assert not same(light, warped)
+    assert not same(warped, full)
 
 
 @pytest.fixture(scope="module")
