@@ -157,6 +157,12 @@ class HyperParameters:
         low=0,
         high=10_000,
     )
+    tta: int = _parameter(
+        0,
+        "random views of each validation picture for test-time augmentation, whose error is reported; serving has none",
+        low=0,
+        high=32,
+    )
     weight_decay: float = _parameter(0.01, "weight decay", low=0, high=1)
     momentum: float = _parameter(0.95, "highest momentum of the one-cycle schedule", low=0, high=0.999)
     cache_mb: int | str = _parameter(
@@ -271,6 +277,7 @@ def _check_together(parameters: HyperParameters) -> None:
                     f"leave {name} out, or set epochs to 1 or more"
                 )
     given = [f"{name}={value}" for name in KNOBS if (value := getattr(parameters, name)) != "auto"]
+    given += [f"tta={parameters.tta}"] if parameters.tta else []
     if given and parameters.augment == "none":
         raise HyperParameterError(
             f"augment=none would leave {' and '.join(given)} unused; leave out the one or the other (augment=light is "

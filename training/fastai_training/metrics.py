@@ -19,6 +19,7 @@ FINAL_METRICS = (
     "error_rate",
     "balanced_accuracy",
     "f1_macro",
+    "tta_error_rate",
     "valid_loss",
     "training_seconds",
     "serving_error_rate",

@@ -55,6 +55,7 @@ def test_what_sagemaker_adds_is_left_alone():
         ({"early_stopping": "3", "epochs": "0"}, ["early_stopping=3", "epochs=0"]),
         ({"keep": "bset"}, ["one of last, best", "did you mean best"]),
         ({"augment": "none", "rotate": "5", "flip": "none"}, ["augment=none", "flip=none and rotate=5", "unused"]),
+        ({"augment": "none", "tta": "4"}, ["augment=none", "tta=4", "unused"]),
         ({"zoom": "0.5"}, ["from 1 to 4 or auto"]),
         ({"lr": "-1"}, ["or auto"]),
         ({"precision": "bf61"}, ["one of auto, fp32, bf16, fp16", "did you mean bf16"]),

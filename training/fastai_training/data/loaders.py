@@ -248,7 +248,8 @@ def build_loaders(
 ) -> DataLoaders:
     """Loaders of (float batch (n, 3, size, size) normalized by ``stats``, class index (n,)).
 
-    Raises DataError when there are too few pictures for so many processes.
+    The third, where ``parameters`` ask for tta, has the validation pictures in views as training has. Raises DataError
+    when there are too few pictures for so many processes.
     """
     items = train + valid
     size = parameters.image_size
@@ -266,8 +267,7 @@ def build_loaders(
     normalize: list[Any] = [IntToFloatTensor, Normalize.from_stats(*stats)]
     augment = _batch_augmentation(parameters)
 
-    def loader(training: bool) -> OrderedLoader:
-        view = training_view(parameters) if training else SquareView(size, random_crop=False)
+    def loader(training: bool, view: SquareView) -> OrderedLoader:
         return OrderedLoader(
             datasets.subset(0 if training else 1),
             training=training,
@@ -282,4 +282,6 @@ def build_loaders(
             num_workers=workers,
         )
 
-    return DataLoaders(loader(True), loader(False), device=device)
+    views = [loader(False, training_view(parameters))] if parameters.tta else []
+    centre = SquareView(size, random_crop=False)
+    return DataLoaders(loader(True, training_view(parameters)), loader(False, centre), *views, device=device)

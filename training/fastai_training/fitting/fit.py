@@ -39,6 +39,7 @@ from fastai_training.fitting.recipe import build_learner, find_rate, training_ca
 from fastai_training.fitting.resumable_loop import Checkpointer
 from fastai_training.fitting.stop_signal import Stop
 from fastai_training.fitting.training_loss import choose_loss
+from fastai_training.fitting.tta import tta_metrics
 from fastai_training.hyperparameters import HyperParameters
 from fastai_training.world import Processes
 
@@ -98,9 +99,8 @@ def fit(
         f"{processes.world} processes, weights: {classifier.weights or 'none (from scratch)'}"
     )
     loaders = build_loaders(train, valid, vocab, parameters, classifier.stats, device, workers, processes)
-    labels = [item.label for item in train]
-    learner = build_learner(loaders, classifier, parameters, device, choose_loss(parameters, labels, vocab))
-    _tell_options(parameters, labels, say)
+    learner = build_learner(loaders, classifier, parameters, device, choose_loss(parameters, train, vocab))
+    _tell_options(parameters, train, say)
     processes.start(device)
     digest = _agree_on_data(data_root, train, valid, processes)
     identity = run_identity(parameters, digest, classifier.weights, processes.world)
@@ -109,13 +109,15 @@ def fit(
     progress, row = run.train(checkpoints, identity, say)
     run.agree_on_weights(say)
     probabilities = validate(learner, processes)
+    targets = torch.tensor([vocab.index(item.label) for item in valid])
+    tta = tta_metrics(learner, processes, probabilities, targets, parameters.tta, say)
     processes.end()
     return Result(
         learner.model,
         classifier.arch,
         classifier.stats,
         classifier.weights,
-        _metrics(probabilities, valid, vocab, row),
+        _metrics(probabilities, targets, row) | tta,
         progress.history,
         probabilities,
         progress.seconds(),
@@ -158,8 +160,9 @@ def _count_workers(parameters: HyperParameters, processes: Processes, say: conso
     return workers
 
 
-def _tell_options(parameters: HyperParameters, labels: list[str], say: console.Log) -> None:
+def _tell_options(parameters: HyperParameters, train: list[Example], say: console.Log) -> None:
     """Say what options come to on these data, where that isn't plain from their values."""
+    labels = [item.label for item in train]
     if parameters.class_weights != "none":
         say(weights_told(parameters.class_weights, Counter(labels)))
     if parameters.sampling == "balanced":
@@ -290,11 +293,9 @@ class _Run:
         say(f"{self.processes.world} processes agree on the weights")
 
 
-def _metrics(
-    probabilities: torch.Tensor, valid: list[Example], vocab: list[str], row: dict[str, float]
-) -> dict[str, float]:
-    targets, predicted = torch.tensor([vocab.index(item.label) for item in valid]), probabilities.argmax(1)
-    tallies = tally(predicted, targets, len(vocab))
+def _metrics(probabilities: torch.Tensor, targets: torch.Tensor, row: dict[str, float]) -> dict[str, float]:
+    predicted = probabilities.argmax(1)
+    tallies = tally(predicted, targets, probabilities.shape[1])
     return {
         "error_rate": float((predicted != targets).float().mean()),
         **{name: score(tallies) for name, score in SCORES.items()},

@@ -62,16 +62,17 @@ def find_rate(learner: Any) -> float:
     return float(found)
 
 
-def validate(learner: Any, processes: Processes) -> torch.Tensor:
+def validate(learner: Any, processes: Processes, loader: Any = None) -> torch.Tensor:
     """Return probabilities (n, classes) for the validation pictures in their order, in every process.
 
-    In fp32, as the model is exported, whatever the precision of training was.
+    In fp32, as the model is exported, whatever the precision of training was. ``loader`` gives the pictures where it
+    isn't the learner's own.
     """
     # As in training: another memory format is another order of sums.
     model = learner.model.eval().to(memory_format=torch.channels_last)
     parts = []
     with torch.no_grad():
-        for batch, _ in learner.dls.valid:
+        for batch, _ in loader or learner.dls.valid:
             parts.append(model(batch).softmax(1).cpu().as_subclass(torch.Tensor))
     shards = processes.gather(torch.cat(parts) if parts else torch.empty(0))
     total = sum(len(shard) for shard in shards)

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from fastai_training.class_balance import class_weights
+from fastai_training.data.labels import Example
 from fastai_training.hyperparameters import HyperParameters
 
 
@@ -52,12 +53,12 @@ class LossMode(Callback):
         self.loss.eval()
 
 
-def choose_loss(parameters: HyperParameters, labels: Sequence[str], vocab: Sequence[str]) -> Any:
-    """The loss for training pictures of ``labels``; fastai's own where nothing else is asked for."""
+def choose_loss(parameters: HyperParameters, train: Sequence[Example], vocab: Sequence[str]) -> Any:
+    """The loss for the training pictures ``train``; fastai's own where nothing else is asked for."""
     if parameters.class_weights == "none" and not parameters.label_smoothing:
         return CrossEntropyLossFlat()
     weights = None
     if parameters.class_weights != "none":
-        by_class = class_weights(parameters.class_weights, Counter(labels))
+        by_class = class_weights(parameters.class_weights, Counter(item.label for item in train))
         weights = [by_class.get(label, 1.0) for label in vocab]  # of a class without pictures none is ever used
     return TrainingLoss(weights, parameters.label_smoothing)

@@ -197,3 +197,14 @@ def test_workers_follow_the_cores_of_the_process(monkeypatch):
     assert worker_count(HyperParameters())[0] == 8
     assert worker_count(HyperParameters(), 4)[0] == 2
     assert worker_count(HyperParameters(workers=0))[0] == 0
+
+
+def test_views_for_evaluation_are_of_the_validation_pictures_in_order_and_repeatable(pictures):
+    loaders = make(pictures, tta=2)
+    assert len(make(pictures).loaders) == 2
+    views, centre = batches(loaders[2], 0), batches(loaders.valid)
+    assert torch.equal(torch.cat([y for _, y in views]), torch.cat([y for _, y in centre]))
+    assert not same(views, centre)
+    assert not same(views, batches(loaders[2], 1))
+    assert same(views, batches(make(pictures, workers=2, tta=1)[2], 0))
+    assert same(batches(loaders.train), batches(make(pictures).train))

@@ -121,7 +121,7 @@ def test_the_data_are_told_apart(tmp_path, examples):
 
 
 def test_what_does_not_change_training_may_differ(tmp_path):
-    made = run_identity(HyperParameters(workers=1, checkpoint_seconds=0), "d", "w", 1)
+    made = run_identity(HyperParameters(workers=1, checkpoint_seconds=0, tta=4), "d", "w", 1)
     check_identity(tmp_path, made, run_identity(HyperParameters(workers=4, checkpoint_seconds=9), "d", "w", 1))
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -7,27 +9,28 @@ torch = pytest.importorskip("torch")
 from fastai.vision.all import CrossEntropyLossFlat  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 
+from fastai_training.data.labels import Example  # noqa: E402
 from fastai_training.fitting.training_loss import TrainingLoss, choose_loss  # noqa: E402
 from fastai_training.hyperparameters import HyperParameters  # noqa: E402
 from tests.unit.training.fitting.test_fit import StopAfter, equal, run  # noqa: E402
 from tests.unit.training_data import write_pictures, write_weights  # noqa: E402
 
-LABELS, VOCAB = ["a"] * 3 + ["b"], ["a", "b"]
+TRAIN, VOCAB = [Example(Path(f"{number}.jpg"), label) for number, label in enumerate("aaab")], ["a", "b"]
 PREDICTED, TARGETS = torch.tensor([[2.0, 1.0], [0.0, 0.5], [1.0, -1.0], [0.3, 0.1]]), torch.tensor([0, 0, 0, 1])
 
 
 def test_by_default_it_is_fastais():
-    assert type(choose_loss(HyperParameters(), LABELS, VOCAB)) is CrossEntropyLossFlat
+    assert type(choose_loss(HyperParameters(), TRAIN, VOCAB)) is CrossEntropyLossFlat
 
 
 def test_each_picture_weighs_as_its_class_does():
-    loss = choose_loss(HyperParameters(class_weights="balanced"), LABELS, VOCAB)
+    loss = choose_loss(HyperParameters(class_weights="balanced"), TRAIN, VOCAB)
     each = cross_entropy(PREDICTED, TARGETS, reduction="none")
     assert float(loss(PREDICTED, TARGETS)) == pytest.approx(float((each[:3].mean() + each[3]) / 2))
 
 
 def test_labels_are_smoothed():
-    loss = choose_loss(HyperParameters(label_smoothing=0.2), LABELS, VOCAB)
+    loss = choose_loss(HyperParameters(label_smoothing=0.2), TRAIN, VOCAB)
     assert torch.equal(loss(PREDICTED, TARGETS), cross_entropy(PREDICTED, TARGETS, label_smoothing=0.2))
 
 
