@@ -9,6 +9,7 @@ import re
 import docker
 import pytest
 
+from fastai_training.metrics import EPOCH_METRICS
 from tests.contract.conftest import TRAINING_IMAGE, Job
 
 pytestmark = [pytest.mark.engine, pytest.mark.pets]
@@ -26,7 +27,7 @@ def found(regex: str, log: str) -> list[float]:
     return [float(match.group(1)) for line in log.splitlines() if (match := re.search(regex, line))]
 
 
-@pytest.mark.parametrize("name", ["train_loss", "valid_loss", "error_rate", "images_per_second"])
+@pytest.mark.parametrize("name", EPOCH_METRICS)
 def test_every_epochs_value_is_found(definitions, pets_job: Job, name: str):
     with (pets_job.folder / "output" / "data" / "history.csv").open(newline="") as file:
         expected = [float(row[name]) for row in csv.DictReader(file)]
@@ -40,6 +41,8 @@ def test_the_runs_last_values_are_found_once(definitions, pets_job: Job):
     served = program["scores"][program["precision"]]
     expected = {
         "final_error_rate": summary["metrics"]["error_rate"],
+        "final_balanced_accuracy": summary["metrics"]["balanced_accuracy"],
+        "final_f1_macro": summary["metrics"]["f1_macro"],
         "final_valid_loss": summary["metrics"]["valid_loss"],
         "final_training_seconds": summary["training_seconds"],
         "final_serving_error_rate": served["error_rate"],
@@ -55,7 +58,7 @@ def test_the_objective_is_printed_for_a_tuner(engine: docker.DockerClient, pets_
     assert output["objective_type"] == "Minimize"
     (definition,) = output["metric_definitions"]
     assert definition["Name"] == output["objective_metric_name"]
-    assert len(found(definition["Regex"], pets_job.log)) == 1
+    assert len(found(definition["Regex"], pets_job.log)) == 4, "one an epoch: a tuner can stop a job that falls behind"
 
 
 def test_the_served_program_is_within_half_a_point_of_fp32(pets_job: Job):

@@ -25,6 +25,8 @@ ALIASES = {
     "size": "image_size",
     "num_workers": "workers",
 }
+#: Single parts of the augmentation; at "auto" they are as ``augment`` has them.
+KNOBS = ("flip", "rotate", "zoom", "lighting", "crop_scale")
 #: A hyperparameter that the SDK was given as None; the default holds.
 _UNSET = ("None", "null")
 
@@ -117,6 +119,68 @@ class HyperParameters:
         "light",
         "augmentation: `light` (random crop and flip), `full` (fastai's aug_transforms too) or `none`",
         choices=("none", "light", "full"),
+    )
+    flip: str = _parameter(
+        "auto",
+        "mirror pictures at random: `horizontal`, `both` (upside down too) or `none`; `auto` (below too): as `augment`",
+        choices=("auto", "none", "horizontal", "both"),
+    )
+    rotate: float | str = _parameter(
+        "auto", "turn by up to so many degrees either way", kind=float, low=0, high=180, words=("auto",)
+    )
+    zoom: float | str = _parameter("auto", "enlarge by up to so much", kind=float, low=1, high=4, words=("auto",))
+    lighting: float | str = _parameter(
+        "auto", "change brightness and contrast by up to so much", kind=float, low=0, high=0.9, words=("auto",)
+    )
+    crop_scale: float | str = _parameter(
+        "auto",
+        "smallest share of a picture's area that the random crop covers",
+        kind=float,
+        low=0.05,
+        high=1,
+        words=("auto",),
+    )
+    class_weights: str = _parameter(
+        "none",
+        "weights of classes in the loss: `balanced` (a class of half the pictures weighs twice) or `sqrt` (its root)",
+        choices=("none", "balanced", "sqrt"),
+    )
+    sampling: str = _parameter(
+        "none",
+        "`balanced` draws every class equally often; an epoch stays as long as it was",
+        choices=("none", "balanced"),
+    )
+    label_smoothing: float = _parameter(
+        0.0, "share of each label that is spread over all classes while training", low=0, high=0.5
+    )
+    mixup: float = _parameter(
+        0.0,
+        "alpha of MixUp, which blends pictures and their labels while the whole network is trained; 0 is off",
+        low=0,
+        high=1,
+    )
+    cutmix: float = _parameter(
+        0.0,
+        "alpha of CutMix, which pastes a part of one picture into another, in place of `mixup`; 0 is off",
+        low=0,
+        high=1,
+    )
+    keep: str = _parameter(
+        "last",
+        "the epoch whose weights are exported: the `last`, or the `best` (lowest validation error)",
+        choices=("last", "best"),
+    )
+    early_stopping: int = _parameter(
+        0,
+        "stop after so many epochs of the whole network without a lower validation error (use `keep=best`); 0 is off",
+        low=0,
+        high=10_000,
+    )
+    tta: int = _parameter(
+        0,
+        "random views of each validation picture for test-time augmentation, whose error is reported; serving has none",
+        low=0,
+        high=32,
     )
     weight_decay: float = _parameter(0.01, "weight decay", low=0, high=1)
     momentum: float = _parameter(0.95, "highest momentum of the one-cycle schedule", low=0, high=0.999)
@@ -213,12 +277,40 @@ def parse(values: Mapping[str, Any]) -> HyperParameters:
             continue
         result[name] = _convert(raw_name, text, fields[name].metadata)
     parameters = HyperParameters(**result)
+    _check_together(parameters)
+    return parameters
+
+
+def _check_together(parameters: HyperParameters) -> None:
+    """Raises HyperParameterError for values that are right alone but not beside each other."""
     if parameters.epochs == 0 and not (parameters.pretrained and parameters.freeze_epochs):
         raise HyperParameterError(
             "epochs=0 trains the head of a pretrained network alone: it needs pretrained=true and freeze_epochs of 1 "
             "or more"
         )
-    return parameters
+    if parameters.epochs == 0:
+        for name in ("mixup", "cutmix", "early_stopping"):
+            if value := getattr(parameters, name):
+                raise HyperParameterError(
+                    f"{name}={value:g} is for the training of the whole network, and epochs=0 trains the head alone; "
+                    f"leave {name} out, or set epochs to 1 or more"
+                )
+    given = [f"{name}={value}" for name in KNOBS if (value := getattr(parameters, name)) != "auto"]
+    given += [f"tta={parameters.tta}"] if parameters.tta else []
+    if given and parameters.augment == "none":
+        raise HyperParameterError(
+            f"augment=none would leave {' and '.join(given)} unused; leave out the one or the other (augment=light is "
+            "the random crop and flip)"
+        )
+    if parameters.mixup and parameters.cutmix:
+        raise HyperParameterError(
+            f"mixup={parameters.mixup:g} and cutmix={parameters.cutmix:g}: a batch is mixed in one way; give one"
+        )
+    if parameters.class_weights != "none" and parameters.sampling != "none":
+        raise HyperParameterError(
+            f"class_weights={parameters.class_weights} and sampling={parameters.sampling} would correct for the "
+            "classes' sizes twice; give one of them"
+        )
 
 
 def table() -> str:

@@ -13,10 +13,20 @@ from typing import Any
 
 _NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf))"
 #: Of the line that callbacks.Progress prints for each epoch.
-EPOCH_METRICS = ("train_loss", "valid_loss", "error_rate", "images_per_second")
+EPOCH_METRICS = ("train_loss", "valid_loss", "error_rate", "balanced_accuracy", "f1_macro", "images_per_second")
 #: Of the line that ends a run.
-FINAL_METRICS = ("error_rate", "valid_loss", "training_seconds", "serving_error_rate", "serving_milliseconds")
+FINAL_METRICS = (
+    "error_rate",
+    "balanced_accuracy",
+    "f1_macro",
+    "tta_error_rate",
+    "valid_loss",
+    "training_seconds",
+    "serving_error_rate",
+    "serving_milliseconds",
+)
 FINAL = "final"
+OBJECTIVE = "error_rate"
 
 
 def definitions() -> list[dict[str, str]]:
@@ -27,10 +37,13 @@ def definitions() -> list[dict[str, str]]:
 
 
 def objective() -> dict[str, Any]:
-    """Return what a HyperparameterTuner optimizes: the last epoch's error rate, reported once."""
-    name = f"{FINAL}_error_rate"
-    found = next(definition for definition in definitions() if definition["Name"] == name)
-    return {"objective_metric_name": name, "objective_type": "Minimize", "metric_definitions": [found]}
+    """Return what a HyperparameterTuner optimizes: the error rate that each epoch's line has.
+
+    SageMaker takes the last value as the job's result. Early stopping and Hyperband need those before it, to end a job
+    that falls behind: a metric that is there at the end alone gives them nothing to go by.
+    """
+    found = next(definition for definition in definitions() if definition["Name"] == OBJECTIVE)
+    return {"objective_metric_name": OBJECTIVE, "objective_type": "Minimize", "metric_definitions": [found]}
 
 
 def final_line(values: Mapping[str, float]) -> str:

@@ -9,11 +9,24 @@ import pytest
 
 from fastai_training.metrics import EPOCH_METRICS, definitions, final_line, objective
 
-LOG = """training on 48 pictures, validating on 12, 3 classes
+FINAL = {
+    "error_rate": 0.25,
+    "balanced_accuracy": 0.76,
+    "f1_macro": 0.77,
+    "valid_loss": 1.2445,
+    "training_seconds": 41,
+    "serving_error_rate": 0.24,
+    "serving_milliseconds": 4.5,
+}
+#: As callbacks.Progress writes them.
+EPOCH = (
+    "epoch={} train_loss={} valid_loss={} error_rate={} balanced_accuracy={} f1_macro={} images_per_second={} eta=12s"
+)
+LOG = f"""training on 48 pictures, validating on 12, 3 classes
 epoch 1/3  75% time left 14s
-epoch=1 train_loss=0.9556 valid_loss=0.3929 error_rate=0.1667 images_per_second=34.2 eta=4s
-epoch=2 train_loss=1e-05 valid_loss=inf error_rate=0.5000 images_per_second=nan eta=12s
-final error_rate=0.2500 valid_loss=1.2445 training_seconds=41.0000 serving_error_rate=0.2400 serving_milliseconds=4.5000
+{EPOCH.format(1, 0.9556, 0.3929, 0.1667, 0.8, 0.7, 34.2)}
+{EPOCH.format(2, "1e-05", "inf", "0.5000", 0.5, 0.4, "nan")}
+{final_line(FINAL)}
 """
 
 
@@ -28,8 +41,12 @@ def found(name: str, log: str = LOG) -> list[str]:
         ("train_loss", ["0.9556", "1e-05"]),
         ("valid_loss", ["0.3929", "inf"]),
         ("error_rate", ["0.1667", "0.5000"]),
+        ("balanced_accuracy", ["0.8", "0.5"]),
+        ("f1_macro", ["0.7", "0.4"]),
         ("images_per_second", ["34.2", "nan"]),
         ("final_error_rate", ["0.2500"]),
+        ("final_balanced_accuracy", ["0.7600"]),
+        ("final_f1_macro", ["0.7700"]),
         ("final_valid_loss", ["1.2445"]),
         ("final_training_seconds", ["41.0000"]),
         ("final_serving_error_rate", ["0.2400"]),
@@ -66,5 +83,8 @@ def test_they_are_printed_as_json(arguments, expected):
     assert json.loads(result.stdout) == expected
 
 
-def test_the_objective_is_one_of_the_definitions():
-    assert objective()["metric_definitions"][0] in definitions()
+def test_the_objective_is_a_definition_with_a_value_an_epoch():
+    (definition,) = objective()["metric_definitions"]
+    assert definition in definitions()
+    assert definition["Name"] == objective()["objective_metric_name"]
+    assert found(definition["Name"]) == ["0.1667", "0.5000"], "the last one is the result; the final line has none"

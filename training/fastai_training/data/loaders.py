@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from PIL import Image
 
 from fastai_container.pictures import PictureError, center_square, open_picture
 from fastai_container.resources import cpu_count, shared_memory_free_bytes
+from fastai_training.class_balance import balanced_order
 from fastai_training.data.labels import DataError, Example
 from fastai_training.data.picture_cache import PictureCache, cache_bytes
 from fastai_training.hyperparameters import HyperParameters
@@ -72,14 +73,15 @@ class LabelOf(Transform):
 class SquareView(Transform):
     """A square of ``size`` pixels: the centre, or with ``random_crop`` a random crop, mirrored half of the time.
 
-    The crop covers ``min_scale`` to all of the picture's area at an aspect ratio of 3:4 to 4:3.
+    The crop covers ``min_scale`` to all of the picture's area at an aspect ratio of 3:4 to 4:3. ``flip``: "none",
+    "horizontal" or "both", which also turns it upside down half of the time.
     """
 
     order = 1
 
-    def __init__(self, size: int, *, random_crop: bool, min_scale: float = 0.35) -> None:
+    def __init__(self, size: int, *, random_crop: bool, min_scale: float = 0.35, flip: str = "horizontal") -> None:
         super().__init__()
-        self.size, self.random_crop, self.min_scale = size, random_crop, min_scale
+        self.size, self.random_crop, self.min_scale, self.flip = size, random_crop, min_scale, flip
         # The loader sets one for each picture: the same view whichever process makes it, and whenever.
         self.random = random.Random()  # noqa: S311
 
@@ -99,8 +101,10 @@ class SquareView(Transform):
         if not self.random_crop:
             return PILImage(center_square(image, self.size))
         view = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=self._random_box(*image.size))
-        if self.random.random() < 0.5:
+        if self.flip != "none" and self.random.random() < 0.5:
             view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if self.flip == "both" and self.random.random() < 0.5:
+            view = view.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
         return PILImage(view)
 
 
@@ -143,7 +147,8 @@ class OrderedLoader(TfmdDL):
     """A loader whose order and augmentation are functions of ``seed``, ``epoch`` and the picture alone.
 
     Batch ``k`` of an epoch of training is cut into one piece for each process; what fills no batch is left out of that
-    epoch. In validation each process has every ``world``-th picture. Iteration begins with batch ``start``.
+    epoch. In validation each process has every ``world``-th picture. Iteration begins with batch ``start``. With
+    ``balance``, the labels of all pictures, training draws each class equally often.
     """
 
     def __init__(
@@ -154,9 +159,11 @@ class OrderedLoader(TfmdDL):
         view: SquareView,
         seed: int = 0,
         processes: Processes = Processes(),  # noqa: B008 - frozen
+        balance: Sequence[str] = (),
         **options: Any,
     ) -> None:
         self.training, self.view, self.seed, self.processes = training, view, seed, processes
+        self.balance = balance
         self.epoch, self.start = -1, 0
         self.seed_batch = SeedBatch()
         options["after_batch"] = [self.seed_batch, *options["after_batch"]]
@@ -167,12 +174,20 @@ class OrderedLoader(TfmdDL):
             return max(1, self.n // (self.bs * self.processes.world))
         return -(-len(range(self.processes.rank, self.n, self.processes.world)) // self.bs)
 
-    def get_idxs(self) -> list[int]:
+    def _order(self) -> list[int]:
+        """The order of an epoch of training; beyond ``n`` are repetitions, as ``balanced_order`` numbers them."""
+        drawn = random.Random(f"{self.seed}:{self.epoch}")  # noqa: S311
+        if self.balance:
+            return balanced_order(self.balance, drawn)
         order = list(range(self.n))
+        drawn.shuffle(order)
+        return order
+
+    def get_idxs(self) -> list[int]:
         rank, world = self.processes.rank, self.processes.world
         if not self.training:
-            return order[rank::world][self.start * self.bs :]
-        random.Random(f"{self.seed}:{self.epoch}").shuffle(order)  # noqa: S311
+            return list(range(self.n))[rank::world][self.start * self.bs :]
+        order = self._order()
         whole = self.bs * world
         return [
             index
@@ -186,7 +201,7 @@ class OrderedLoader(TfmdDL):
 
     def do_item(self, index: int | None) -> Any:
         self.view.random = random.Random(f"{self.seed}:{self.epoch}:{index}")  # noqa: S311
-        return super().do_item(index)
+        return super().do_item(None if index is None else index % self.n)
 
     def __iter__(self) -> Iterator[Any]:
         self.seed_batch.key = (self.seed, self.epoch, self.start, self.processes.rank)
@@ -198,6 +213,27 @@ class OrderedLoader(TfmdDL):
     def to_detach(self, batch: Any, cpu: bool = True, gather: bool = True) -> Any:
         """Never gathered batch by batch, since shards differ in length: DataParallel sums up after validation."""
         return to_detach(batch, cpu=cpu, gather=False)
+
+
+def training_view(parameters: HyperParameters) -> SquareView:
+    """The part of the augmentation that each picture gets by itself."""
+    given = {"min_scale": parameters.crop_scale, "flip": parameters.flip}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value != "auto"}
+    return SquareView(parameters.image_size, random_crop=parameters.augment != "none", **options)
+
+
+def _batch_augmentation(parameters: HyperParameters) -> list[Any]:
+    """The part that a whole batch gets: fastai's, by ``augment`` and what single hyperparameters say instead."""
+    names = {"max_rotate": parameters.rotate, "max_zoom": parameters.zoom, "max_lighting": parameters.lighting}
+    given: dict[str, Any] = {name: value for name, value in names.items() if value != "auto"}
+    if parameters.augment == "full":
+        if parameters.flip != "auto":
+            given["do_flip"] = False  # SquareView does it, as it was asked to
+    elif given:
+        given = {"max_rotate": 0.0, "max_zoom": 1.0, "max_lighting": 0.0, "max_warp": 0.0, "do_flip": False} | given
+    else:
+        return []
+    return list(aug_transforms(size=parameters.image_size, **given))
 
 
 def build_loaders(
@@ -212,7 +248,8 @@ def build_loaders(
 ) -> DataLoaders:
     """Loaders of (float batch (n, 3, size, size) normalized by ``stats``, class index (n,)).
 
-    Raises DataError when there are too few pictures for so many processes.
+    The third, where ``parameters`` ask for tta, has the validation pictures in views as training has. Raises DataError
+    when there are too few pictures for so many processes.
     """
     items = train + valid
     size = parameters.image_size
@@ -228,16 +265,16 @@ def build_loaders(
         splits=[list(range(len(train))), list(range(len(train), len(items)))],
     )
     normalize: list[Any] = [IntToFloatTensor, Normalize.from_stats(*stats)]
-    augment = aug_transforms(size=size) if parameters.augment == "full" else []
+    augment = _batch_augmentation(parameters)
 
-    def loader(training: bool) -> OrderedLoader:
-        view = SquareView(size, random_crop=training and parameters.augment != "none")
+    def loader(training: bool, view: SquareView) -> OrderedLoader:
         return OrderedLoader(
             datasets.subset(0 if training else 1),
             training=training,
             view=view,
             seed=parameters.seed,
             processes=processes,
+            balance=[item.label for item in train] if training and parameters.sampling == "balanced" else (),
             bs=min(parameters.batch_size, share) if training else parameters.batch_size,
             after_item=[view, ToTensor],
             after_batch=[normalize[0], *(augment if training else []), normalize[1]],
@@ -245,4 +282,6 @@ def build_loaders(
             num_workers=workers,
         )
 
-    return DataLoaders(loader(True), loader(False), device=device)
+    views = [loader(False, training_view(parameters))] if parameters.tta else []
+    centre = SquareView(size, random_crop=False)
+    return DataLoaders(loader(True, training_view(parameters)), loader(False, centre), *views, device=device)

@@ -47,8 +47,9 @@ def duration(seconds: float) -> str:
 class Progress(Callback):
     """One line an epoch in a fixed form, and time left inside it: a bar on a terminal, sparse lines in a log.
 
-    ``epoch=2 train_loss=0.4321 valid_loss=0.3210 error_rate=0.1234 images_per_second=41.5 eta=3m05s``. Epochs are
-    counted over all phases from 1. ``history`` holds a row (a dict of these values and of seconds) for each.
+    ``epoch=2 train_loss=0.4321 valid_loss=0.3210 error_rate=0.1234 balanced_accuracy=0.8712 f1_macro=0.8690
+    images_per_second=41.5 eta=3m05s`` on one line. Epochs are counted over all phases from 1. ``history`` holds a row
+    (a dict of these values and of seconds) for each.
     """
 
     remove_on_fetch = True

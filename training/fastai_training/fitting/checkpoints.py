@@ -31,7 +31,7 @@ NAME = re.compile(r"^checkpoint-\d{8}\.pt$")
 PARTIAL_SUFFIX = ".partial"
 KEPT = 2
 #: These may differ between a run and the one that goes on with it: they do not change what is learnt.
-NEUTRAL = frozenset({"workers", "checkpoint_seconds", "strict", "serving_precision", "cache_mb"})
+NEUTRAL = frozenset({"workers", "checkpoint_seconds", "strict", "serving_precision", "cache_mb", "tta"})
 
 
 class CheckpointError(UserError):
@@ -114,18 +114,19 @@ def read_newest(folder: Path, log: Log = console.log) -> tuple[Path, dict[str, A
     return None
 
 
-def room_needed(folder: Path, weights: float, epochs: int, frozen: int) -> float:
+def room_needed(folder: Path, weights: float, epochs: int, frozen: int, *, best: bool = False) -> float:
     """Estimate the bytes that checkpoints of a network need in ``folder`` besides those that are there.
 
     ``weights``: the network's own bytes.
 
     Of ``epochs`` epochs of the whole network each holds the optimizer's state too, twice the weights; of ``frozen``
-    ones that train the head little more than the weights. An old one goes when the new one is written.
+    ones that train the head little more than the weights. An old one goes when the new one is written. With ``best``
+    each holds the weights of the best epoch besides.
     """
     whole = min(epochs, KEPT + 1)
     heads = min(frozen, KEPT + 1 - whole)
     there = sum(path.stat().st_size for path in list_checkpoints(folder))
-    return max(0.0, (3 * whole + heads) * weights - there)
+    return max(0.0, (3 * whole + heads + best * (whole + heads)) * weights - there)
 
 
 def data_digest(root: Path, train: Iterable[Example], valid: Iterable[Example]) -> str:

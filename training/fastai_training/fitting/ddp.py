@@ -12,6 +12,8 @@ import torch
 from fastai.callback.core import Callback
 from torch import distributed, nn
 
+from fastai_training.fitting.class_metrics import ClassMetric
+
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """``model`` without DDP around it."""
@@ -54,6 +56,9 @@ class DataParallel(Callback):
 
     def after_validate(self) -> None:
         for metric in (self.recorder.loss, *self.recorder.metrics):
+            if isinstance(metric, ClassMetric):
+                distributed.all_reduce(metric.tallies)
+                continue
             sums = torch.tensor([float(metric.total), float(metric.count)], dtype=torch.float64)
             distributed.all_reduce(sums)
             metric.total, metric.count = sums[0], int(sums[1])

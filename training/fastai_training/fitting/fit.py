@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from fastai.vision.all import set_seed
 from fastai_container.errors import UserError
 from fastai_container.resources import cpu_count
 from fastai_training import console
+from fastai_training.class_balance import sampling_told, weights_told
 from fastai_training.data.labels import DataError, Example
 from fastai_training.data.loaders import build_loaders, worker_count
 from fastai_training.diagnosis.disk_space import COMPILED_TIMES_WEIGHTS, MODEL_TIMES_WEIGHTS, check_room
+from fastai_training.fitting.best_epoch import BestEpoch, EarlyStopping, stopping_told
 from fastai_training.fitting.callbacks import Progress
 from fastai_training.fitting.checkpoints import (
     CheckpointError,
@@ -25,14 +28,18 @@ from fastai_training.fitting.checkpoints import (
     room_needed,
     run_identity,
 )
+from fastai_training.fitting.class_metrics import SCORES, tally
 from fastai_training.fitting.ddp import DataParallel, weights_digest
 from fastai_training.fitting.feature_replay import HeadReplay
+from fastai_training.fitting.mixing import mixing_callback, mixing_told
 from fastai_training.fitting.models import Classifier, build_classifier
 from fastai_training.fitting.phases import Phase, plan_phases, run_phases
 from fastai_training.fitting.precision import choose_precision
 from fastai_training.fitting.recipe import build_learner, find_rate, training_callbacks, validate
 from fastai_training.fitting.resumable_loop import Checkpointer
 from fastai_training.fitting.stop_signal import Stop
+from fastai_training.fitting.training_loss import choose_loss
+from fastai_training.fitting.tta import tta_metrics
 from fastai_training.hyperparameters import HyperParameters
 from fastai_training.world import Processes
 
@@ -92,22 +99,25 @@ def fit(
         f"{processes.world} processes, weights: {classifier.weights or 'none (from scratch)'}"
     )
     loaders = build_loaders(train, valid, vocab, parameters, classifier.stats, device, workers, processes)
-    learner = build_learner(loaders, classifier, parameters, device)
+    learner = build_learner(loaders, classifier, parameters, device, choose_loss(parameters, train, vocab))
+    _tell_options(parameters, train, say)
     processes.start(device)
     digest = _agree_on_data(data_root, train, valid, processes)
     identity = run_identity(parameters, digest, classifier.weights, processes.world)
     resumed = _read_checkpoint(checkpoints, identity, processes)
     run = _Run(learner, classifier, parameters, device, processes, stop, resumed)
-    progress = run.train(checkpoints, identity, say)
+    progress, row = run.train(checkpoints, identity, say)
     run.agree_on_weights(say)
     probabilities = validate(learner, processes)
+    targets = torch.tensor([vocab.index(item.label) for item in valid])
+    tta = tta_metrics(learner, processes, probabilities, targets, parameters.tta, say)
     processes.end()
     return Result(
         learner.model,
         classifier.arch,
         classifier.stats,
         classifier.weights,
-        _metrics(probabilities, valid, vocab, progress),
+        _metrics(probabilities, targets, row) | tta,
         progress.history,
         probabilities,
         progress.seconds(),
@@ -133,7 +143,11 @@ def _check_room(model: torch.nn.Module, parameters: HyperParameters, model_folde
             model_folder: MODEL_TIMES_WEIGHTS * weights,
             scratch: COMPILED_TIMES_WEIGHTS * weights,
             checkpoints: room_needed(
-                checkpoints, weights, parameters.epochs, parameters.freeze_epochs if parameters.pretrained else 0
+                checkpoints,
+                weights,
+                parameters.epochs,
+                parameters.freeze_epochs if parameters.pretrained else 0,
+                best=parameters.keep == "best",
             ),
         }
     )
@@ -144,6 +158,17 @@ def _count_workers(parameters: HyperParameters, processes: Processes, say: conso
     if why:
         say(why)
     return workers
+
+
+def _tell_options(parameters: HyperParameters, train: list[Example], say: console.Log) -> None:
+    """Say what options come to on these data, where that isn't plain from their values."""
+    labels = [item.label for item in train]
+    if parameters.class_weights != "none":
+        say(weights_told(parameters.class_weights, Counter(labels)))
+    if parameters.sampling == "balanced":
+        say(sampling_told(labels))
+    for line in filter(None, (mixing_told(parameters), stopping_told(parameters))):
+        say(line)
 
 
 def _agree_on_data(root: Path, train: list[Example], valid: list[Example], processes: Processes) -> str:
@@ -189,8 +214,8 @@ class _Run:
     stop: Stop
     resumed: dict[str, Any] | None
 
-    def train(self, checkpoints: Path, identity: dict[str, Any], say: console.Log) -> Progress:
-        """Train all phases that are not done yet, and return what became of them."""
+    def train(self, checkpoints: Path, identity: dict[str, Any], say: console.Log) -> tuple[Progress, dict[str, float]]:
+        """Train all phases that are not done yet; returns what became of them and the row of the exported epoch."""
         if self.parameters.pretrained:
             self.learner.freeze()
         rate = self._rate(say)
@@ -199,6 +224,9 @@ class _Run:
             sum(phase.epochs for phase in phases), shown=self.processes.is_main, processes=self.processes.world
         )
         replay = HeadReplay()
+        best = BestEpoch(progress, self.processes) if self.parameters.keep == "best" else None
+        stopping = EarlyStopping(self.parameters.early_stopping, progress, self.processes, say)
+        mixing = mixing_callback(self.parameters, self.processes)
         checkpointer = Checkpointer(
             checkpoints,
             identity,
@@ -206,14 +234,26 @@ class _Run:
             self.stop,
             self.parameters.seed,
             self.parameters.checkpoint_seconds,
-            lambda: {"rate": rate, "progress": progress.state(), "replay": replay.state()},
+            lambda: {
+                "rate": rate,
+                "progress": progress.state(),
+                "replay": replay.state(),
+                "best": best.state() if best else {},
+                "stopping": stopping.state(),
+            },
         )
-        self._add_callbacks(progress, checkpointer)
+        self._add_callbacks([progress, checkpointer, *([best] if best else [])])
         if self.resumed:
             self.classifier.model.load_state_dict(self.resumed["model"])
             progress.resume(self.resumed["progress"], inside_epoch=self.resumed["position"]["batch"] > 0)
-        self._run_phases(phases, checkpointer, replay)
-        return progress
+            stopping.restore(self.resumed["stopping"])
+            if best:
+                best.restore(self.resumed["best"])
+        whole = ([mixing] if mixing else []) + ([stopping] if stopping.patience else [])
+        self._run_phases(phases, checkpointer, replay, whole)
+        if best:
+            best.export(self.learner.model, say)
+        return progress, best.row if best else progress.history[-1]
 
     def _rate(self, say: console.Log) -> float:
         """The base learning rate: the checkpoint's, the one that is found, or the one that was asked for."""
@@ -225,18 +265,20 @@ class _Run:
         say(f"learning rate found: {rate:.2e}")
         return rate
 
-    def _add_callbacks(self, progress: Progress, checkpointer: Checkpointer) -> None:
+    def _add_callbacks(self, own: list[Any]) -> None:
         precision = choose_precision(self.parameters.precision, self.device)
         callbacks = training_callbacks(precision, self.device, self.parameters.pretrained)
-        self.learner.add_cbs([*callbacks, progress, checkpointer])
+        self.learner.add_cbs([*callbacks, *own])
         if self.processes.several:
             self.learner.add_cb(DataParallel(self.device, self.processes.training_group()))
 
-    def _run_phases(self, phases: list[Phase], checkpointer: Checkpointer, replay: HeadReplay) -> None:
+    def _run_phases(
+        self, phases: list[Phase], checkpointer: Checkpointer, replay: HeadReplay, whole: list[Any]
+    ) -> None:
         try:
             with self.stop.deferred():
                 usable = None if self.processes.several else replay
-                run_phases(self.learner, phases, checkpointer, self.resumed, self.device, usable)
+                run_phases(self.learner, phases, checkpointer, self.resumed, self.device, usable, whole)
         except UserError as error:
             # fastai writes the callback's name above it.
             raise type(error)(str(error).splitlines()[-1].strip()) from None
@@ -251,12 +293,12 @@ class _Run:
         say(f"{self.processes.world} processes agree on the weights")
 
 
-def _metrics(
-    probabilities: torch.Tensor, valid: list[Example], vocab: list[str], progress: Progress
-) -> dict[str, float]:
-    targets = torch.tensor([vocab.index(item.label) for item in valid])
+def _metrics(probabilities: torch.Tensor, targets: torch.Tensor, row: dict[str, float]) -> dict[str, float]:
+    predicted = probabilities.argmax(1)
+    tallies = tally(predicted, targets, probabilities.shape[1])
     return {
-        "error_rate": float((probabilities.argmax(1) != targets).float().mean()),
-        "valid_loss": progress.history[-1]["valid_loss"],
-        "train_loss": progress.history[-1]["train_loss"],
+        "error_rate": float((predicted != targets).float().mean()),
+        **{name: score(tallies) for name, score in SCORES.items()},
+        "valid_loss": row["valid_loss"],
+        "train_loss": row["train_loss"],
     }

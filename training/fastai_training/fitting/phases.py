@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,11 +45,13 @@ def run_phases(
     resumed: dict[str, Any] | None,
     device: torch.device,
     replay: HeadReplay | None,
+    whole_network: Sequence[Any] = (),
 ) -> None:
     """Train all phases, or those that ``resumed`` has not done.
 
     ``replay`` is for a single process (others would have to share each of its steps), and used on a CPU: a GPU runs
-    the body's forward pass in the time that a few small steps take to be launched.
+    the body's forward pass in the time that a few small steps take to be launched. ``whole_network``: callbacks of
+    the phase that trains it.
     """
     epochs_before = 0
     first = resumed["position"]["phase"] if resumed else 0
@@ -56,6 +59,8 @@ def run_phases(
         if number >= first:
             here = resumed if number == first else None
             _set_up(learner, phase, here, device, replay)
+            if not phase.frozen:
+                learner.add_cbs(whole_network)
             checkpointer.begin(number, epochs_before, here)
             if learner.first_epoch < phase.epochs:
                 learner.fit_one_cycle(phase.epochs, phase.rates, **phase.options)

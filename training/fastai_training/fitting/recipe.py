@@ -11,21 +11,25 @@ from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.vision.all import ChannelsLast, CrossEntropyLossFlat, error_rate, valley
 
 from fastai_training.fitting.callbacks import FrozenStatistics, StopAtNan, quiet
+from fastai_training.fitting.class_metrics import class_metrics
 from fastai_training.fitting.models import Classifier
 from fastai_training.fitting.resumable_loop import ResumableLearner
+from fastai_training.fitting.training_loss import LossMode, TrainingLoss
 from fastai_training.hyperparameters import HyperParameters
 from fastai_training.world import Processes
 
 
-def build_learner(loaders: Any, classifier: Classifier, parameters: HyperParameters, device: torch.device) -> Any:
-    """Build the learner that ``fit`` trains, still without callbacks."""
-    return quiet(
+def build_learner(
+    loaders: Any, classifier: Classifier, parameters: HyperParameters, device: torch.device, loss: Any = None
+) -> Any:
+    """Build the learner that ``fit`` trains, still without callbacks but for those of ``loss`` (cross entropy)."""
+    learner = quiet(
         ResumableLearner(
             loaders,
             classifier.model.to(device),
-            loss_func=CrossEntropyLossFlat(),
+            loss_func=loss or CrossEntropyLossFlat(),
             splitter=classifier.splitter,
-            metrics=error_rate,
+            metrics=[error_rate, *class_metrics(len(loaders.vocab))],
             wd=parameters.weight_decay,
             moms=(parameters.momentum, parameters.momentum - 0.1, parameters.momentum),
             # A frozen body's batch norm stays as it was: its backward pass is then not needed at all.
@@ -33,6 +37,9 @@ def build_learner(loaders: Any, classifier: Classifier, parameters: HyperParamet
             path=Path(tempfile.gettempdir()),
         )
     )
+    if isinstance(loss, TrainingLoss):
+        learner.add_cb(LossMode(loss.to(device)))
+    return learner
 
 
 def training_callbacks(precision: str, device: torch.device, pretrained: bool) -> list[Any]:
@@ -55,16 +62,17 @@ def find_rate(learner: Any) -> float:
     return float(found)
 
 
-def validate(learner: Any, processes: Processes) -> torch.Tensor:
+def validate(learner: Any, processes: Processes, loader: Any = None) -> torch.Tensor:
     """Return probabilities (n, classes) for the validation pictures in their order, in every process.
 
-    In fp32, as the model is exported, whatever the precision of training was.
+    In fp32, as the model is exported, whatever the precision of training was. ``loader`` gives the pictures where it
+    isn't the learner's own.
     """
     # As in training: another memory format is another order of sums.
     model = learner.model.eval().to(memory_format=torch.channels_last)
     parts = []
     with torch.no_grad():
-        for batch, _ in learner.dls.valid:
+        for batch, _ in loader or learner.dls.valid:
             parts.append(model(batch).softmax(1).cpu().as_subclass(torch.Tensor))
     shards = processes.gather(torch.cat(parts) if parts else torch.empty(0))
     total = sum(len(shard) for shard in shards)

@@ -111,9 +111,15 @@ def _jpeg(image: Any) -> bytes:
 def _facts(summary: dict[str, Any]) -> str:
     metrics = summary["metrics"]
     program = summary.get("program") or {}
+    besides = {
+        "balanced accuracy": "balanced_accuracy",
+        "macro F1": "f1_macro",
+        "error rate with tta": "tta_error_rate",
+    }
     shown = {
         "error rate": f"{metrics['error_rate']:.2%}",
         "right": f"{1 - metrics['error_rate']:.2%}",
+        **{title: f"{metrics[name]:.2%}" for title, name in besides.items() if name in metrics},
         "pictures to train on": f"{summary['training_pictures']:,}",
         "to validate on": f"{summary['validation_pictures']:,}",
         "left out": f"{summary['left_out']:,}",

@@ -4,8 +4,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from PIL import Image  # noqa: E402
+
 from fastai_training.data import loaders as loaders_module  # noqa: E402
-from fastai_training.data.labels import DataError  # noqa: E402
+from fastai_training.data.labels import DataError, Example  # noqa: E402
 from fastai_training.data.loaders import build_loaders, worker_count  # noqa: E402
 from fastai_training.data.sources import find_examples  # noqa: E402
 from fastai_training.data.split import stratified_split  # noqa: E402
@@ -75,6 +77,93 @@ def test_processes_share_an_epoch_between_them(pictures):
     assert orders[0][:4] + orders[1][:4] == alone.get_idxs()[:8]
 
 
+@pytest.fixture
+def corners(tmp_path):
+    """A picture whose corners are red, green, blue and white, and one to validate on."""
+    image = Image.new("RGB", (2, 2))
+    image.putdata([(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)])
+    image.resize((64, 64), Image.Resampling.NEAREST).save(tmp_path / "a.png")
+    return [Example(tmp_path / "a.png", "a")] * 4, [Example(tmp_path / "a.png", "a")]
+
+
+@pytest.mark.parametrize(
+    ("flip", "corner_is"),
+    [("none", {"red"}), ("horizontal", {"red", "green"}), ("both", {"red", "green", "blue", "white"})],
+)
+@pytest.mark.parametrize("augment", ["light", "full"])
+def test_a_picture_is_mirrored_as_asked(corners, augment, flip, corner_is):
+    loader = make(corners, augment=augment, flip=flip, crop_scale=1, rotate=0, zoom=1, lighting=0).train
+    names = {(1, 0, 0): "red", (0, 1, 0): "green", (0, 0, 1): "blue", (1, 1, 1): "white"}
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in IMAGENET_STATS)
+    seen = set()
+    for epoch in range(30):
+        for x, _ in batches(loader, epoch):
+            # A quarter of the way in, so that fastai's warp of augment=full changes nothing there.
+            seen |= {names[tuple(round(float(v)) for v in p[:, 4, 4])] for p in x * deviation + mean}
+    assert seen == corner_is
+
+
+def test_single_parts_of_the_augmentation_take_effect(pictures):
+    plain = batches(make(pictures).train)
+    for options in ({"rotate": 30.0}, {"zoom": 2.0}, {"lighting": 0.5}, {"crop_scale": 0.9}):
+        changed = batches(make(pictures, **options).train)
+        assert not same(plain, changed), options
+        assert same(changed, batches(make(pictures, workers=2, **options).train)), options
+        assert same(changed[2:], batches(make(pictures, **options).train, start=2)), options
+        assert same(batches(make(pictures).valid), batches(make(pictures, **options).valid)), options
+
+
+@pytest.mark.parametrize("options", [{"rotate": 0.0, "zoom": 1.0, "lighting": 0.0}, {"flip": "horizontal"}])
+def test_parts_given_as_light_has_them_change_nothing(pictures, options):
+    assert same(batches(make(pictures).train), batches(make(pictures, **options).train))
+
+
+def test_the_rest_of_full_stays_when_parts_are_given(pictures):
+    parts = {"flip": "none", "rotate": 0.0, "zoom": 1.0, "lighting": 0.0}
+    light, warped, full = (
+        batches(make(pictures, augment=augment, **options).train)
+        for augment, options in (("light", parts), ("full", parts), ("full", {}))
+    )
+    assert not same(light, warped)
+    assert not same(warped, full)
+
+
+@pytest.fixture(scope="module")
+def unequal(pictures):
+    """Five red pictures, two green and one blue: an epoch of two batches of four."""
+    wanted = {"red": 5, "green": 2, "blue": 1}
+    train = [item for label, most in wanted.items() for item in [i for i in pictures[0] if i.label == label][:most]]
+    return train, pictures[1]
+
+
+def test_balanced_sampling_draws_each_class_equally_often_in_an_epoch_as_long(unequal):
+    plain, loader = make(unequal).train, make(unequal, sampling="balanced").train
+    assert len(loader) == len(plain) == 2
+    seen = torch.zeros(3, dtype=torch.long)
+    for epoch in range(30):
+        drawn = torch.cat([y for _, y in batches(loader, epoch)])
+        assert drawn.bincount(minlength=3).min() >= 2
+        seen += drawn.bincount(minlength=3)
+    assert seen.sum() == 30 * 8
+    assert torch.cat([y for _, y in batches(plain)]).bincount().tolist() == [1, 2, 5]
+
+
+def test_a_picture_that_comes_again_in_an_epoch_has_another_view(unequal):
+    blue = [picture for x, y in batches(make(unequal, sampling="balanced").train) for picture in x[y == 0]]
+    assert len(blue) >= 2
+    assert not torch.equal(blue[0], blue[1])
+
+
+def test_a_balanced_epoch_is_the_same_whoever_makes_it_and_shared_by_processes(unequal):
+    whole = batches(make(unequal, sampling="balanced").train, 3)
+    assert same(whole, batches(make(unequal, workers=2, sampling="balanced").train, 3))
+    assert same(whole[1:], batches(make(unequal, sampling="balanced").train, 3, start=1))
+    alone = make(unequal, sampling="balanced").train
+    shards = [make(unequal, processes=Processes(rank, 2), sampling="balanced").train for rank in range(2)]
+    alone.epoch = shards[0].epoch = shards[1].epoch = 1
+    assert shards[0].get_idxs() + shards[1].get_idxs() == alone.get_idxs()
+
+
 def test_processes_share_the_validation_pictures(pictures):
     shards = [make(pictures, processes=Processes(rank, 2)).valid.get_idxs() for rank in range(2)]
     assert sorted(shards[0] + shards[1]) == list(range(len(pictures[1])))
@@ -108,3 +197,14 @@ def test_workers_follow_the_cores_of_the_process(monkeypatch):
     assert worker_count(HyperParameters())[0] == 8
     assert worker_count(HyperParameters(), 4)[0] == 2
     assert worker_count(HyperParameters(workers=0))[0] == 0
+
+
+def test_views_for_evaluation_are_of_the_validation_pictures_in_order_and_repeatable(pictures):
+    loaders = make(pictures, tta=2)
+    assert len(make(pictures).loaders) == 2
+    views, centre = batches(loaders[2], 0), batches(loaders.valid)
+    assert torch.equal(torch.cat([y for _, y in views]), torch.cat([y for _, y in centre]))
+    assert not same(views, centre)
+    assert not same(views, batches(loaders[2], 1))
+    assert same(views, batches(make(pictures, workers=2, tta=1)[2], 0))
+    assert same(batches(loaders.train), batches(make(pictures).train))

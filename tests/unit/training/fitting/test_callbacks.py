@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("torch")
 
 from fastai_training.fitting.callbacks import Progress, duration
-from fastai_training.metrics import definitions
+from fastai_training.metrics import EPOCH_METRICS, definitions
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ def test_a_duration_is_short(seconds, text):
 
 
 class Recorder:
-    metric_names = ("epoch", "train_loss", "valid_loss", "error_rate", "time")
-    log = (0, 0.43214, 0.321, 0.125, "00:01")
+    metric_names = ("epoch", "train_loss", "valid_loss", "error_rate", "balanced_accuracy", "f1_macro", "time")
+    log = (0, 0.43214, 0.321, 0.125, 0.875, 0.75, "00:01")
 
 
 class Loop:
@@ -44,9 +44,11 @@ def test_the_line_of_an_epoch_has_its_fixed_form(capsys):
     progress = Progress(2)
     one_epoch(progress, Loop(3))
     line = capsys.readouterr().out.splitlines()[-1]
-    form = r"epoch=1 train_loss=0\.4321 valid_loss=0\.3210 error_rate=0\.1250 images_per_second=\d+\.\d eta=\w+"
-    assert re.fullmatch(form, line)
-    for definition in definitions()[:4]:
+    form = (
+        r"epoch=1 train_loss=0\.4321 valid_loss=0\.3210 error_rate=0\.1250 balanced_accuracy=0\.8750 f1_macro=0\.7500 "
+    )
+    assert re.fullmatch(form + r"images_per_second=\d+\.\d eta=\w+", line)
+    for definition in definitions()[: len(EPOCH_METRICS)]:
         match = re.search(definition["Regex"], line)
         assert match
         assert float(match.group(1)) == pytest.approx(progress.history[0][definition["Name"]], abs=0.06)

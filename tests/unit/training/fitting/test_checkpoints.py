@@ -85,6 +85,8 @@ def test_room_is_for_two_checkpoints_and_the_next(tmp_path, epochs, frozen, time
     assert room_needed(tmp_path / "none", 100.0, epochs, frozen) == times * 100
     (tmp_path / "checkpoint-00000001.pt").write_bytes(bytes(40))
     assert room_needed(tmp_path, 100.0, epochs, frozen) == times * 100 - 40
+    more = min(3, epochs + frozen) * 100
+    assert room_needed(tmp_path, 100.0, epochs, frozen, best=True) == times * 100 - 40 + more
 
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path):
@@ -119,7 +121,7 @@ def test_the_data_are_told_apart(tmp_path, examples):
 
 
 def test_what_does_not_change_training_may_differ(tmp_path):
-    made = run_identity(HyperParameters(workers=1, checkpoint_seconds=0), "d", "w", 1)
+    made = run_identity(HyperParameters(workers=1, checkpoint_seconds=0, tta=4), "d", "w", 1)
     check_identity(tmp_path, made, run_identity(HyperParameters(workers=4, checkpoint_seconds=9), "d", "w", 1))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -92,7 +93,8 @@ def test_the_metrics_are_of_all_validation_pictures(hosts):
     history = (folders[0] / "output" / "data" / "history.csv").read_text().splitlines()
     assert summary["processes"] == 2
     last = dict(zip(history[0].split(","), history[-1].split(","), strict=True))
-    assert float(last["error_rate"]) == pytest.approx(summary["metrics"]["error_rate"], abs=1e-5)
+    for name in ("error_rate", "balanced_accuracy", "f1_macro"):
+        assert float(last[name]) == pytest.approx(summary["metrics"][name], abs=1e-5)
     assert len((folders[0] / "output" / "data" / "validation.csv").read_text().splitlines()) == 10
 
 
@@ -114,6 +116,24 @@ def test_stopped_together_they_go_on_together(hosts, data, tmp_path):
     assert "going on from checkpoint-" in logs[0]
     first, second = (load_file(folder / "model" / "model.safetensors") for folder in (hosts[0][0], folders[0]))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_they_stop_early_together_and_keep_the_same_epoch(data, tmp_path):
+    # Of nine validation pictures the errors can fall nine times at most.
+    options = {"epochs": "12", "early_stopping": "1", "keep": "best", "sampling": "balanced", "mixup": "0.4"}
+    folders = [host(tmp_path / f"algo-{rank + 1}", data, **options) for rank in range(2)]
+    port = free_port()
+    processes = [start(folder, rank, 2, port) for rank, folder in enumerate(folders)]
+    logs = [process.communicate(timeout=200)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], logs
+    assert "stopping early" in logs[0]
+    assert "2 processes agree on the weights" in logs[0]
+    history = (folders[0] / "output" / "data" / "history.csv").read_text().splitlines()
+    kept = history[int(re.search(r"keeping epoch=(\d+) ", logs[0]).group(1))]
+    row = dict(zip(history[0].split(","), kept.split(","), strict=True))
+    metrics = json.loads((folders[0] / "output" / "data" / "summary.json").read_text())["metrics"]
+    for name in ("error_rate", "f1_macro", "valid_loss"):
+        assert float(row[name]) == pytest.approx(metrics[name], abs=1e-5)
 
 
 def test_when_one_dies_the_other_ends_with_a_reason(data, tmp_path):

@@ -21,7 +21,7 @@ from tests.unit.training_data import COLOURS, write_picture
 EVIL = "<script>alert('x')</script> & \"co\" $x$"
 VOCAB = sorted(["blue", EVIL, "red"])
 SUMMARY = {
-    "metrics": {"error_rate": 0.5, "valid_loss": float("nan")},
+    "metrics": {"error_rate": 0.5, "balanced_accuracy": 0.4567, "tta_error_rate": 0.25, "valid_loss": float("nan")},
     "training_pictures": 30,
     "validation_pictures": 4,
     "left_out": 1,
@@ -100,7 +100,17 @@ def test_the_page_is_whole_escaped_and_fetches_nothing(run, tmp_path):
     assert "url(" not in text
     assert not re.search(r"https?://", text)
     assert EVIL in "".join(page.words)
-    for words in ("resnet18", "2.13.0", "not a picture", "12 s", "int8 (served)", "50.00%"):
+    for words in (
+        "resnet18",
+        "2.13.0",
+        "not a picture",
+        "12 s",
+        "int8 (served)",
+        "50.00%",
+        "balanced accuracy",
+        "45.67%",
+        "25.00%",
+    ):
         assert words in "".join(page.words), words
 
 
