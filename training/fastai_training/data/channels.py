@@ -14,7 +14,7 @@ from fastai_training.data.verification import leave_out_unreadable
 from fastai_training.hyperparameters import HyperParameters
 from fastai_training.quoting import shown
 
-TRAINING, VALIDATION, WEIGHTS = "training", "validation", "weights"
+TRAINING, VALIDATION, WEIGHTS, MODEL = "training", "validation", "weights", "model"
 #: Names that users give the channels; the first that is there is taken.
 TRAINING_ALIASES = (TRAINING, "train")
 VALIDATION_ALIASES = (VALIDATION, "valid")
@@ -22,11 +22,12 @@ VALIDATION_ALIASES = (VALIDATION, "valid")
 
 @dataclass(frozen=True)
 class Channels:
-    """The folders of the input channels."""
+    """The folders of the input channels. ``model``: what is gone on from, named by SageMaker's ``model_uri``."""
 
     training: Path
     validation: Path | None
     weights: Path | None
+    model: Path | None = None
 
 
 def _first(present: dict[str, Path], names: tuple[str, ...]) -> Path | None:
@@ -42,7 +43,7 @@ def find_channels(paths: MLPaths) -> Channels:
         raise DataError(
             f"no channel named {TRAINING} in {paths.data} ({held}); pass the pictures as the channel training"
         )
-    return Channels(training, _first(present, VALIDATION_ALIASES), present.get(WEIGHTS))
+    return Channels(training, _first(present, VALIDATION_ALIASES), present.get(WEIGHTS), present.get(MODEL))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,11 @@ from fastai_training.fitting.checkpoints import (
 from fastai_training.fitting.ddp import DataParallel, weights_digest
 from fastai_training.fitting.feature_replay import HeadReplay
 from fastai_training.fitting.models import Classifier, build_classifier
+from fastai_training.fitting.parent_model import CHANNEL, ParentError
+from fastai_training.fitting.parent_network import ParentNetwork, descend
 from fastai_training.fitting.phases import Phase, plan_phases, run_phases
 from fastai_training.fitting.precision import choose_precision
-from fastai_training.fitting.recipe import build_learner, find_rate, training_callbacks, validate
+from fastai_training.fitting.recipe import build_learner, find_rate, mistakes, training_callbacks, validate
 from fastai_training.fitting.resumable_loop import Checkpointer
 from fastai_training.fitting.stop_signal import Stop
 from fastai_training.hyperparameters import HyperParameters
@@ -42,7 +44,7 @@ class Result:
     """``probabilities``: float32 (n, classes) for the validation pictures, in their order.
 
     ``seconds`` were spent in training, those before a stop included; ``precision`` is what was chosen, phase by
-    phase.
+    phase; ``lineage`` is the manifest's.
     """
 
     model: torch.nn.Module
@@ -54,6 +56,7 @@ class Result:
     probabilities: torch.Tensor
     seconds: float
     precision: str
+    lineage: dict[str, Any] = field(default_factory=dict)
 
 
 def fit(
@@ -68,22 +71,20 @@ def fit(
     data_root: Path,
     processes: Processes,
     stop: Stop,
+    parent: ParentNetwork | None = None,
 ) -> Result:
     """Train on ``train``, validate on ``valid``; goes on from the newest checkpoint in ``checkpoints``.
 
-    Raises UserError for an architecture, weights or a precision that can't be had, or a checkpoint of another run;
-    SystemExit when ``stop`` is requested.
+    ``parent``: the network that is trained on, instead of one with ImageNet weights.
+
+    Raises UserError for an architecture, weights or a precision that can't be had, a parent whose weights don't fit, or
+    a checkpoint of another run; SystemExit when ``stop`` is requested.
     """
     say = console.log if processes.is_main else console.silent
     device = _set_up_device(parameters, processes)
     precisions = list(dict.fromkeys(phase.precision for phase in plan_phases(parameters, 0, device)))
-    classifier = build_classifier(
-        parameters.arch,
-        len(vocab),
-        pretrained=parameters.pretrained,
-        weights_channel=weights_channel,
-        image_size=parameters.image_size,
-    )
+    descent = descend(parent, vocab, parameters, say) if parent else None
+    classifier = descent.classifier if descent else _new_classifier(vocab, parameters, weights_channel)
     if processes.is_main:
         _check_room(classifier.model, parameters, model_folder, checkpoints)
     workers = _count_workers(parameters, processes, say)
@@ -95,8 +96,10 @@ def fit(
     learner = build_learner(loaders, classifier, parameters, device)
     processes.start(device)
     digest = _agree_on_data(data_root, train, valid, processes)
+    _agree_on_parent(parent, processes)
     identity = run_identity(parameters, digest, classifier.weights, processes.world)
     resumed = _read_checkpoint(checkpoints, identity, processes)
+    before = descent.score_parent(train, valid, parameters, device, workers, processes, say) if descent else None
     run = _Run(learner, classifier, parameters, device, processes, stop, resumed)
     progress = run.train(checkpoints, identity, say)
     run.agree_on_weights(say)
@@ -112,6 +115,17 @@ def fit(
         probabilities,
         progress.seconds(),
         ", ".join(precisions),
+        descent.lineage(before, probabilities, valid, say) if descent else {},
+    )
+
+
+def _new_classifier(vocab: list[str], parameters: HyperParameters, weights_channel: Path | None) -> Classifier:
+    return build_classifier(
+        parameters.arch,
+        len(vocab),
+        pretrained=parameters.pretrained,
+        weights_channel=weights_channel,
+        image_size=parameters.image_size,
     )
 
 
@@ -155,6 +169,15 @@ def _agree_on_data(root: Path, train: list[Example], valid: list[Example], proce
             "sharding is done by the trainer"
         )
     return digest
+
+
+def _agree_on_parent(parent: ParentNetwork | None, processes: Processes) -> None:
+    """Raises ParentError when the processes go on from different models, or some from none."""
+    if len(set(processes.gather(parent and parent.digest))) > 1:
+        raise ParentError(
+            f"the hosts hold different models in {CHANNEL}; give every host the same one "
+            "(S3DataDistributionType=FullyReplicated)"
+        )
 
 
 def _read_checkpoint(checkpoints: Path, identity: dict[str, Any], processes: Processes) -> dict[str, Any] | None:
@@ -254,9 +277,8 @@ class _Run:
 def _metrics(
     probabilities: torch.Tensor, valid: list[Example], vocab: list[str], progress: Progress
 ) -> dict[str, float]:
-    targets = torch.tensor([vocab.index(item.label) for item in valid])
     return {
-        "error_rate": float((probabilities.argmax(1) != targets).float().mean()),
+        "error_rate": mistakes(probabilities, valid, vocab),
         "valid_loss": progress.history[-1]["valid_loss"],
         "train_loss": progress.history[-1]["train_loss"],
     }
