@@ -10,7 +10,8 @@
 ``code/``              a user's script and its requirements.txt, if any
 =====================  ==================================================================================
 
-``model.json`` is written last and under another name first, so a folder that has one is complete.
+``model.json`` is written last and under another name first, so a folder that has one is complete. Its ``lineage`` is
+there only when the model went on from another one, since images from before it refuse what they don't know.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class ModelManifest:
     ``image_size`` is the side in pixels of the square the model takes; ``mean`` and ``std`` are per channel (RGB) on a
     scale of 0 to 1. ``metrics`` are those of the validation split. ``files`` maps a path relative to the folder to its
     size in bytes and SHA-256. ``program`` says how the compiled model for CPUs is to be run
-    (``inference_precision_hint``, OpenVINO's: f32 or bf16) and what was measured of it.
+    (``inference_precision_hint``, OpenVINO's: f32 or bf16) and what was measured of it. ``lineage`` is for people: the
+    model that this one was trained on from, empty for none.
     """
 
     arch: str
@@ -80,6 +82,7 @@ class ModelManifest:
     resize: str = "center_square"
     interpolation: str = "bilinear"
     format_version: int = FORMAT_VERSION
+    lineage: dict[str, Any] = field(default_factory=dict)
 
 
 def _sha256(path: Path) -> str:
@@ -117,14 +120,14 @@ def read_manifest(folder: Path) -> ModelManifest:
     if version > FORMAT_VERSION:
         raise ModelFolderError(
             f"the model in {folder} has format version {_shown(version)}, this image reads up to {FORMAT_VERSION}; "
-            "serve it with an image at least as new as the one that trained it"
+            "use an image at least as new as the one that trained it"
         )
     unknown = sorted(set(content) - set(ModelManifest.__dataclass_fields__))
     if unknown:
         # Left alone, it might change what the answers mean: a later version would have a number of its own.
         raise ModelFolderError(
-            f"{manifest}: {_shown(unknown[0])} is no field of format version {FORMAT_VERSION}; remove it, or serve "
-            "the model with the image that knows it"
+            f"{manifest}: {_shown(unknown[0])} is no field of format version {FORMAT_VERSION}; remove it, or use "
+            "the image that knows it"
         )
     try:
         model = ModelManifest(**content)
@@ -262,7 +265,7 @@ def _check_values(model: ModelManifest, manifest: Path) -> None:
         "program": _program_fault(model.program),
         "files": _files_fault(model.files),
     }
-    for name in ("metrics", "hyperparameters", "versions"):
+    for name in ("metrics", "hyperparameters", "versions", "lineage"):
         faults[name] = None if isinstance(getattr(model, name), dict) else "must be an object"
     for name, fault in faults.items():
         if fault:
@@ -356,6 +359,8 @@ def writing(folder: Path, model: ModelManifest) -> Iterator[Path]:
             if path.is_file()
         }
         content = asdict(model) | {"files": files, "created": datetime.now(timezone.utc).isoformat(timespec="seconds")}
+        if not content["lineage"]:  # so that those who don't know the field read what doesn't need it
+            del content["lineage"]
         manifest = partial / MANIFEST
         manifest.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         manifest.chmod(0o644)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from fastai_container.model_folder import WEIGHTS, ModelManifest, writing
+
 #: A network of timm that trains in a moment.
 ARCH = "mobilenetv3_small_050"
 COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
@@ -26,6 +28,21 @@ def write_pictures(folder: Path, each: int, colours: tuple[str, ...] = ("red", "
     """``each`` pictures of every colour, named as the pets are: red_1.jpg."""
     numbers = range(1, each + 1)
     return [write_picture(folder / f"{name}_{n}.jpg", COLOURS[name]) for name in colours for n in numbers]
+
+
+def write_model(folder: Path, vocab: list[str], arch: str = ARCH, size: int = 32) -> ModelManifest:
+    """A model folder as training leaves it, but for the compiled models: random weights for ``vocab``."""
+    import torch
+    from safetensors.torch import save_file
+
+    from fastai_training.fitting.models import build_classifier
+
+    torch.manual_seed(3)
+    network = build_classifier(arch, len(vocab), pretrained=False, weights_channel=None, image_size=size).model
+    manifest = ModelManifest(arch, vocab, size, [0.4, 0.5, 0.6], [0.2, 0.3, 0.4])
+    with writing(folder, manifest) as partial:
+        save_file(network.state_dict(), partial / WEIGHTS, metadata={"format": "pt"})
+    return manifest
 
 
 def write_weights(folder: Path) -> None:

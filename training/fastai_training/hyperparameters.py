@@ -73,6 +73,12 @@ class HyperParameters:
     )
     seed: int = _parameter(42, "seed of the split, the order and the augmentation", low=0, high=2**31 - 1)
     pretrained: bool = _parameter(True, "start from ImageNet weights")
+    head: str = _parameter(
+        "auto",
+        "with a channel `model`: `keep` its head for the classes in common, make a `new` one, or `auto`: keep where "
+        "there are such classes",
+        choices=("auto", "keep", "new"),
+    )
     workers: int | str = _parameter(
         "auto",
         "processes that decode pictures; `auto` goes by cores and /dev/shm",
@@ -250,16 +256,14 @@ def _plain(value: Any) -> str:
     return decoded if isinstance(decoded, str) else value
 
 
-def parse(values: Mapping[str, Any]) -> HyperParameters:
-    """Typed hyperparameters from the strings of hyperparameters.json.
+def _given(values: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """The name as it was written and the text of each hyperparameter that ``values`` give, by its proper name.
 
-    Dashes and underscores are the same; names with a reserved prefix are left to SageMaker; None counts as not
-    given. Raises HyperParameterError for a name that doesn't exist (naming the nearest one), a name given twice or a
-    bad value.
+    Raises HyperParameterError for a name that doesn't exist or is there twice.
     """
-    fields = {item.name: item for item in dataclasses.fields(HyperParameters)}
-    result: dict[str, Any] = {}
-    given: dict[str, str] = {}
+    fields = HyperParameters.__dataclass_fields__
+    names: dict[str, str] = {}
+    result: dict[str, tuple[str, str]] = {}
     for raw_name, raw_value in values.items():
         plain_name = raw_name.strip().lstrip("-").replace("-", "_")
         if plain_name.startswith(RESERVED_PREFIXES):
@@ -269,14 +273,34 @@ def parse(values: Mapping[str, Any]) -> HyperParameters:
             near = difflib.get_close_matches(name, [*fields, *ALIASES], n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(fields)
             raise HyperParameterError(f"there is no hyperparameter {raw_name!r}; {hint}")
-        if name in given:
-            raise HyperParameterError(f"hyperparameter {name} is given twice: as {given[name]!r} and as {raw_name!r}")
-        given[name] = raw_name
+        if name in names:
+            raise HyperParameterError(f"hyperparameter {name} is given twice: as {names[name]!r} and as {raw_name!r}")
+        names[name] = raw_name
         text = _plain(raw_value)
-        if text.strip() in _UNSET:
-            continue
-        result[name] = _convert(raw_name, text, fields[name].metadata)
-    parameters = HyperParameters(**result)
+        if text.strip() not in _UNSET:
+            result[name] = (raw_name, text)
+    return result
+
+
+def given(values: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the hyperparameters that ``values`` say themselves, all others have their defaults.
+
+    Raises HyperParameterError as ``parse`` does for a name.
+    """
+    return frozenset(_given(values))
+
+
+def parse(values: Mapping[str, Any]) -> HyperParameters:
+    """Typed hyperparameters from the strings of hyperparameters.json.
+
+    Dashes and underscores are the same; names with a reserved prefix are left to SageMaker; None counts as not
+    given. Raises HyperParameterError for a name that doesn't exist (naming the nearest one), a name given twice or a
+    bad value.
+    """
+    fields = HyperParameters.__dataclass_fields__
+    parameters = HyperParameters(
+        **{name: _convert(raw_name, text, fields[name].metadata) for name, (raw_name, text) in _given(values).items()}
+    )
     _check_together(parameters)
     return parameters
 

@@ -17,14 +17,15 @@ from fastai_container.paths import MLPaths
 from fastai_container.resources import cpu_count
 from fastai_training import console
 from fastai_training.config_files import read_hyperparameters
-from fastai_training.console import log
+from fastai_training.console import Log, log
 from fastai_training.data.channels import Channels, find_channels
 from fastai_training.data.reading import Data, read_data
 from fastai_training.diagnosis.failure_reason import error_reason
 from fastai_training.diagnosis.volumes import VolumeError, obstacle, of_job
 from fastai_training.fitting.malloc import give_back, keep_freed_memory
+from fastai_training.fitting.parent_model import opened_parent, settle
 from fastai_training.fitting.stop_signal import Stop
-from fastai_training.hyperparameters import HyperParameters, parse
+from fastai_training.hyperparameters import HyperParameterError, HyperParameters, given, parse
 from fastai_training.metrics import final_line
 from fastai_training.quoting import utf8
 from fastai_training.reporting.run_files import write_history, write_predictions, write_skipped, write_summary
@@ -32,6 +33,7 @@ from fastai_training.world import Processes
 
 if TYPE_CHECKING:
     from fastai_training.fitting.fit import Result
+    from fastai_training.fitting.parent_network import ParentNetwork
 
 
 def _require_checkpoints(paths: MLPaths) -> None:
@@ -54,6 +56,7 @@ def _export(paths: MLPaths, result: Result, data: Data, parameters: HyperParamet
         metrics=result.metrics,
         hyperparameters=asdict(parameters),
         versions=versions(),
+        lineage=result.lineage,
     )
     details = write_classifier(paths.model, result.model, details, data.train, data.valid, parameters.serving_precision)
     log(f"model written to {paths.model}")
@@ -72,6 +75,7 @@ def _summary(
         "left_out": len(data.skipped),
         "labels_from": data.source,
         "pretrained_weights": result.weights,
+        "lineage": result.lineage,
         "processes": processes.world,
         "precision": result.precision,
         "program": details.program,
@@ -90,14 +94,37 @@ def _write_results(folder: Path, channels: Channels, result: Result, data: Data,
     _report(folder, data, result, root, summary)
 
 
+def _take_parent(
+    channels: Channels, parameters: HyperParameters, asked: frozenset[str], say: Log
+) -> tuple[HyperParameters, ParentNetwork | None]:
+    """The model of the channel ``model``, and the hyperparameters (``asked``: those given) with what it settles.
+
+    Raises UserError for a model that can't be gone on from: before any picture is looked at, and for most reasons
+    before torch is imported.
+    """
+    if channels.model is None:
+        if parameters.head == "keep":
+            raise HyperParameterError("head=keep keeps the head of the model in the channel model, and there is none")
+        return parameters, None
+    if channels.weights is not None:
+        say("the channel weights is not used: the weights are those of the model in the channel model")
+    with opened_parent(channels.model, say) as found:
+        parameters = settle(parameters, asked, found, say)
+        from fastai_training.fitting.parent_network import load_parent
+
+        return parameters, load_parent(found)
+
+
 def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
     """Run one training job on the folders of ``paths``.
 
     Raises UserError for what the user can fix, SystemExit when told to stop.
     """
     say = log if processes.is_main else console.silent
-    parameters = parse(read_hyperparameters(paths.config))
+    values = read_hyperparameters(paths.config)
+    parameters = parse(values)
     channels = find_channels(paths)
+    parameters, parent = _take_parent(channels, parameters, given(values), say)
     if processes.is_main:
         _require_checkpoints(paths)
     say("hyperparameters: " + " ".join(f"{name}={value}" for name, value in asdict(parameters).items()))
@@ -118,6 +145,7 @@ def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
         data_root=paths.data,
         processes=processes,
         stop=stop,
+        parent=parent,
     )
     give_back()
     if not processes.is_main:

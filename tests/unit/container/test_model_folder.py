@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import stat
@@ -29,6 +30,17 @@ def test_round_trip(tmp_path):
     assert (model.arch, model.vocab, model.format_version) == ("resnet18", ["cat", "dog"], FORMAT_VERSION)
     assert set(model.files) == {"model.safetensors", "openvino/model.xml"}
     assert not list(tmp_path.glob(".partial-*"))
+
+
+def test_lineage_is_written_where_there_is_one_alone(tmp_path):
+    """Images from before the field read what doesn't need it."""
+    write(tmp_path)
+    assert "lineage" not in json.loads((tmp_path / "model.json").read_text())
+    assert load_verified(tmp_path).lineage == {}
+    lineage = {"parent": {"model_json_sha256": "0" * 64}}
+    with writing(tmp_path, dataclasses.replace(MODEL, lineage=lineage)) as partial:
+        (partial / "model.safetensors").write_bytes(b"weights")
+    assert load_verified(tmp_path).lineage == lineage
 
 
 def test_another_user_can_read_it(tmp_path):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastai_training.hyperparameters import HyperParameterError, HyperParameters, parse, table
+from fastai_training.hyperparameters import HyperParameterError, HyperParameters, given, parse, table
 
 
 def test_defaults_are_used_for_what_is_not_given():
@@ -77,6 +77,14 @@ def test_none_counts_as_not_given(value):
         parse({"epoch": value})
     with pytest.raises(HyperParameterError, match="given twice"):
         parse({"batch-size": value, "batch_size": "8"})
+
+
+def test_what_is_given_is_told_from_what_has_its_default():
+    assert given({"model-arch": "resnet34", "bs": 64, "epochs": "None", "sagemaker_region": "x"}) == {
+        *("arch", "batch_size")
+    }
+    with pytest.raises(HyperParameterError, match="did you mean epochs"):
+        given({"epoch": 1})
 
 
 def test_a_value_that_is_nested_deeply_is_no_traceback():

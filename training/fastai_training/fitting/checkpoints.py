@@ -151,6 +151,8 @@ def check_identity(path: Path, made_by: dict[str, Any], now: dict[str, Any]) -> 
     """Raises CheckpointError, naming what differs, when the checkpoint at ``path`` is of another run."""
     differences = []
     before = made_by.get("hyperparameters", {})
+    if before:  # what did not exist yet when it was made had its default's effect
+        before = asdict(HyperParameters()) | before
     for name, value in now["hyperparameters"].items():
         if before.get(name) != value:
             differences.append(f"{name} was {before.get(name)}, is {value}")

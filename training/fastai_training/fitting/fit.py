@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from fastai_training.fitting.ddp import DataParallel, weights_digest
 from fastai_training.fitting.feature_replay import HeadReplay
 from fastai_training.fitting.mixing import mixing_callback, mixing_told
 from fastai_training.fitting.models import Classifier, build_classifier
+from fastai_training.fitting.parent_model import CHANNEL, ParentError
+from fastai_training.fitting.parent_network import ParentNetwork, descend
 from fastai_training.fitting.phases import Phase, plan_phases, run_phases
 from fastai_training.fitting.precision import choose_precision
 from fastai_training.fitting.recipe import build_learner, find_rate, training_callbacks, validate
@@ -49,7 +51,7 @@ class Result:
     """``probabilities``: float32 (n, classes) for the validation pictures, in their order.
 
     ``seconds`` were spent in training, those before a stop included; ``precision`` is what was chosen, phase by
-    phase.
+    phase; ``lineage`` is the manifest's.
     """
 
     model: torch.nn.Module
@@ -61,6 +63,7 @@ class Result:
     probabilities: torch.Tensor
     seconds: float
     precision: str
+    lineage: dict[str, Any] = field(default_factory=dict)
 
 
 def fit(
@@ -75,22 +78,20 @@ def fit(
     data_root: Path,
     processes: Processes,
     stop: Stop,
+    parent: ParentNetwork | None = None,
 ) -> Result:
     """Train on ``train``, validate on ``valid``; goes on from the newest checkpoint in ``checkpoints``.
 
-    Raises UserError for an architecture, weights or a precision that can't be had, or a checkpoint of another run;
-    SystemExit when ``stop`` is requested.
+    ``parent``: the network that is trained on, instead of one with ImageNet weights.
+
+    Raises UserError for an architecture, weights or a precision that can't be had, a parent whose weights don't fit, or
+    a checkpoint of another run; SystemExit when ``stop`` is requested.
     """
     say = console.log if processes.is_main else console.silent
     device = _set_up_device(parameters, processes)
     precisions = list(dict.fromkeys(phase.precision for phase in plan_phases(parameters, 0, device)))
-    classifier = build_classifier(
-        parameters.arch,
-        len(vocab),
-        pretrained=parameters.pretrained,
-        weights_channel=weights_channel,
-        image_size=parameters.image_size,
-    )
+    descent = descend(parent, vocab, parameters, say) if parent else None
+    classifier = descent.classifier if descent else _new_classifier(vocab, parameters, weights_channel)
     if processes.is_main:
         _check_room(classifier.model, parameters, model_folder, checkpoints)
     workers = _count_workers(parameters, processes, say)
@@ -103,8 +104,10 @@ def fit(
     _tell_options(parameters, train, say)
     processes.start(device)
     digest = _agree_on_data(data_root, train, valid, processes)
+    _agree_on_parent(parent, processes)
     identity = run_identity(parameters, digest, classifier.weights, processes.world)
     resumed = _read_checkpoint(checkpoints, identity, processes)
+    before = descent.score_parent(train, valid, parameters, device, workers, processes, say) if descent else None
     run = _Run(learner, classifier, parameters, device, processes, stop, resumed)
     progress, row = run.train(checkpoints, identity, say)
     run.agree_on_weights(say)
@@ -122,6 +125,17 @@ def fit(
         probabilities,
         progress.seconds(),
         ", ".join(precisions),
+        descent.lineage(before, probabilities, valid, say) if descent else {},
+    )
+
+
+def _new_classifier(vocab: list[str], parameters: HyperParameters, weights_channel: Path | None) -> Classifier:
+    return build_classifier(
+        parameters.arch,
+        len(vocab),
+        pretrained=parameters.pretrained,
+        weights_channel=weights_channel,
+        image_size=parameters.image_size,
     )
 
 
@@ -180,6 +194,15 @@ def _agree_on_data(root: Path, train: list[Example], valid: list[Example], proce
             "sharding is done by the trainer"
         )
     return digest
+
+
+def _agree_on_parent(parent: ParentNetwork | None, processes: Processes) -> None:
+    """Raises ParentError when the processes go on from different models, or some from none."""
+    if len(set(processes.gather(parent and parent.digest))) > 1:
+        raise ParentError(
+            f"the hosts hold different models in {CHANNEL}; give every host the same one "
+            "(S3DataDistributionType=FullyReplicated)"
+        )
 
 
 def _read_checkpoint(checkpoints: Path, identity: dict[str, Any], processes: Processes) -> dict[str, Any] | None:

@@ -17,11 +17,10 @@ from torch import nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from fastai_container.errors import UserError
+from fastai_training.fitting.arch_names import ALIASES
 from fastai_training.fitting.pretrained_weights import WeightsError, find_weights, fit_to
 
 IMAGENET_STATS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-#: timm has two builds of this network; the packaged weights are those of the TensorFlow one (its padding differs).
-ALIASES = {"efficientnet_lite0": "tf_efficientnet_lite0"}
 #: torchvision's networks with auxiliary heads, which help nobody who starts from trained weights. Their ImageNet
 #: weights take pictures of -1 to 1; torchvision's own forward, which is cut off here, converts to that.
 AUXILIARY = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
@@ -121,12 +120,15 @@ def _timm(name: str, asked: str) -> Architecture:
     return Architecture(name, names, (tuple(mean), tuple(std)), make, download, "timm", own, resized)
 
 
-def find_architecture(name: str) -> Architecture:
-    """The architecture called ``name`` in torchvision or timm. Raises ArchError, naming the nearest ones."""
+def find_architecture(name: str, *, exact: bool = False) -> Architecture:
+    """The architecture called ``name`` in torchvision or timm; ``exact``: not the one that a user means by it.
+
+    Raises ArchError, naming the nearest ones.
+    """
     torchvision_names = torchvision.models.list_models(module=torchvision.models)
     if name in torchvision_names:
         return _torchvision(name)
-    timm_name = ALIASES.get(name, name)
+    timm_name = name if exact else ALIASES.get(name, name)
     if timm.is_model(timm_name):
         return _timm(timm_name, name)
     near = difflib.get_close_matches(name, [*torchvision_names, *ALIASES, *timm.list_models()], n=3)
@@ -217,13 +219,19 @@ def _load(architecture: Architecture, full: nn.Module, size: int, channel: Path 
 
 
 def build_classifier(
-    arch: str, classes: int, *, pretrained: bool, weights_channel: Path | None, image_size: int | None = None
+    arch: str,
+    classes: int,
+    *,
+    pretrained: bool,
+    weights_channel: Path | None,
+    image_size: int | None = None,
+    exact: bool = False,
 ) -> Classifier:
     """A classifier of ``classes`` outputs on (n, 3, image_size, image_size) batches; None: the network's own size.
 
-    Raises ArchError or WeightsError.
+    ``exact``: ``arch`` is the name that a manifest has. Raises ArchError or WeightsError.
     """
-    architecture = find_architecture(arch)
+    architecture = find_architecture(arch, exact=exact)
     size = image_size or architecture.size
     try:
         full = architecture.make(size)

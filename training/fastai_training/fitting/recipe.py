@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.vision.all import ChannelsLast, CrossEntropyLossFlat, error_rate, valley
 
+from fastai_training.data.labels import Example
 from fastai_training.fitting.callbacks import FrozenStatistics, StopAtNan, quiet
 from fastai_training.fitting.class_metrics import class_metrics
 from fastai_training.fitting.models import Classifier
@@ -65,14 +67,21 @@ def find_rate(learner: Any) -> float:
 def validate(learner: Any, processes: Processes, loader: Any = None) -> torch.Tensor:
     """Return probabilities (n, classes) for the validation pictures in their order, in every process.
 
-    In fp32, as the model is exported, whatever the precision of training was. ``loader`` gives the pictures where it
-    isn't the learner's own.
+    ``loader`` gives the pictures where it isn't the learner's own.
+    """
+    return predict(learner.model, loader or learner.dls.valid, processes)
+
+
+def predict(network: torch.nn.Module, loader: Any, processes: Processes) -> torch.Tensor:
+    """Return ``network``'s probabilities (n, classes) for the pictures of ``loader``, a validation one, in their order.
+
+    In fp32, as the model is exported, whatever the precision of training was; in every process.
     """
     # As in training: another memory format is another order of sums.
-    model = learner.model.eval().to(memory_format=torch.channels_last)
+    model = network.eval().to(memory_format=torch.channels_last)
     parts = []
     with torch.no_grad():
-        for batch, _ in loader or learner.dls.valid:
+        for batch, _ in loader:
             parts.append(model(batch).softmax(1).cpu().as_subclass(torch.Tensor))
     shards = processes.gather(torch.cat(parts) if parts else torch.empty(0))
     total = sum(len(shard) for shard in shards)
@@ -81,3 +90,10 @@ def validate(learner: Any, processes: Processes, loader: Any = None) -> torch.Te
         if len(shard):
             result[rank :: processes.world] = shard
     return result
+
+
+def mistakes(probabilities: torch.Tensor, items: Sequence[Example], vocab: list[str]) -> float:
+    """The share of ``items`` whose most probable class is another than their label; the error rate."""
+    places = {name: place for place, name in enumerate(vocab)}
+    targets = torch.tensor([places[item.label] for item in items])
+    return float((probabilities.argmax(1) != targets).float().mean())

@@ -125,6 +125,14 @@ def test_what_does_not_change_training_may_differ(tmp_path):
     check_identity(tmp_path, made, run_identity(HyperParameters(workers=4, checkpoint_seconds=9), "d", "w", 1))
 
 
+def test_a_hyperparameter_that_came_later_had_its_default(tmp_path):
+    made = run_identity(HyperParameters(), "d", "w", 1)
+    del made["hyperparameters"]["head"]
+    check_identity(tmp_path, made, run_identity(HyperParameters(), "d", "w", 1))
+    with pytest.raises(CheckpointError, match="head was auto, is new"):
+        check_identity(tmp_path, made, run_identity(HyperParameters(head="new"), "d", "w", 1))
+
+
 @pytest.mark.parametrize(
     ("other", "words"),
     [

@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 
 from fastai_training.world import Processes  # noqa: E402
-from tests.unit.training_data import ARCH, write_pictures, write_weights  # noqa: E402
+from tests.unit.training_data import ARCH, write_model, write_pictures, write_weights  # noqa: E402
 from tests.waiting import PATIENCE  # noqa: E402
 
 PARAMETERS = {"arch": ARCH, "epochs": "2", "freeze_epochs": "1", "batch_size": "4", "image_size": "32", "workers": "0"}
@@ -160,6 +160,39 @@ def test_hosts_with_different_pictures_are_told(data, tmp_path):
     assert [process.returncode for process in processes] == [1, 1], logs
     for folder in folders:
         assert "FullyReplicated" in (folder / "output" / "failure").read_text()
+
+
+def models(folders: list[Path], *vocabs: list[str]) -> None:
+    """Give each host a model to go on from, its class names ``vocabs``."""
+    for folder, vocab in zip(folders, vocabs, strict=True):
+        shutil.rmtree(folder / "input" / "data" / "weights")
+        write_model(folder / "input" / "data" / "model", vocab)
+    manifest = (folders[0] / "input" / "data" / "model" / "model.json").read_text()
+    if vocabs[0] == vocabs[1]:  # the time that it was made is in it
+        (folders[1] / "input" / "data" / "model" / "model.json").write_text(manifest)
+
+
+def test_hosts_go_on_from_the_same_model_together(data, tmp_path):
+    folders = [host(tmp_path / f"algo-{rank + 1}", data, epochs="0") for rank in range(2)]
+    models(folders, ["red", "blue"], ["red", "blue"])
+    port = free_port()
+    processes = [start(folder, rank, 2, port) for rank, folder in enumerate(folders)]
+    logs = [process.communicate(timeout=PATIENCE)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], logs
+    assert "2 processes agree on the weights" in logs[0]
+    assert " pictures of 2 classes it knows; now error_rate=" in logs[0]
+    assert "parent" not in logs[1]
+
+
+def test_hosts_with_different_models_are_told(data, tmp_path):
+    folders = [host(tmp_path / f"algo-{rank + 1}", data) for rank in range(2)]
+    models(folders, ["red", "blue"], ["blue", "red"])
+    port = free_port()
+    processes = [start(folder, rank, 2, port) for rank, folder in enumerate(folders)]
+    logs = [process.communicate(timeout=PATIENCE)[0] for process in processes]
+    assert [process.returncode for process in processes] == [1, 1], logs
+    for folder in folders:
+        assert "different models in the channel model" in (folder / "output" / "failure").read_text()
 
 
 def test_torchruns_variables_are_read():
