@@ -51,7 +51,6 @@ ELSEWHERE = {
     "training/fastai_training/job/installation.py": "tests/contract/test_training_script.py",
     "training/fastai_training/job/main.py": "tests/contract/test_training_job.py",
     "training/fastai_training/sample_data.py": "tests/contract/test_main_job.py",
-    "training/fastai_training/trainer.py": "tests/contract/test_training_job.py",
 }
 
 

@@ -15,7 +15,14 @@ _NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf))"
 #: Of the line that callbacks.Progress prints for each epoch.
 EPOCH_METRICS = ("train_loss", "valid_loss", "error_rate", "images_per_second")
 #: Of the line that ends a run.
-FINAL_METRICS = ("error_rate", "valid_loss", "training_seconds", "serving_error_rate", "serving_milliseconds")
+FINAL_METRICS = (
+    "error_rate",
+    "valid_loss",
+    "training_seconds",
+    "serving_error_rate",
+    "serving_milliseconds",
+    "test_error_rate",
+)
 FINAL = "final"
 
 

@@ -13,7 +13,8 @@ LOG = """training on 48 pictures, validating on 12, 3 classes
 epoch 1/3  75% time left 14s
 epoch=1 train_loss=0.9556 valid_loss=0.3929 error_rate=0.1667 images_per_second=34.2 eta=4s
 epoch=2 train_loss=1e-05 valid_loss=inf error_rate=0.5000 images_per_second=nan eta=12s
-final error_rate=0.2500 valid_loss=1.2445 training_seconds=41.0000 serving_error_rate=0.2400 serving_milliseconds=4.5000
+final error_rate=0.2500 valid_loss=1.2445 training_seconds=41.0000 serving_error_rate=0.2400 \
+serving_milliseconds=4.5000 test_error_rate=0.3000
 """
 
 
@@ -34,6 +35,7 @@ def found(name: str, log: str = LOG) -> list[str]:
         ("final_training_seconds", ["41.0000"]),
         ("final_serving_error_rate", ["0.2400"]),
         ("final_serving_milliseconds", ["4.5000"]),
+        ("final_test_error_rate", ["0.3000"]),
     ],
 )
 def test_each_definition_finds_its_values_and_no_others(name, values):
@@ -47,7 +49,9 @@ def test_there_is_a_definition_for_every_value_of_an_epochs_line():
 
 
 def test_a_final_line_without_all_values_is_read_too():
-    assert found("final_error_rate", final_line({"error_rate": 0.125})) == ["0.1250"]
+    line = final_line({"error_rate": 0.125})
+    assert found("final_error_rate", line) == ["0.1250"]
+    assert found("final_test_error_rate", line) == []
 
 
 def test_sagemaker_takes_the_list():

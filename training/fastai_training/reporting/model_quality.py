@@ -1,7 +1,7 @@
 """Figures of a classifier in the schema of SageMaker's model-quality metrics, as Model Monitor writes them.
 
-With two classes these are its ``binary_classification_metrics``, where the second class by name is the positive one, else
-its ``multiclass_classification_metrics``. What can't be known is the text ``NaN``, as there.
+With two classes these are its ``binary_classification_metrics``, where the second class by name is the positive one;
+with more its ``multiclass_classification_metrics``. What can't be known is the text ``NaN``, as there.
 """
 
 from __future__ import annotations
