@@ -115,6 +115,12 @@ class HyperParameters:
         low=0,
         high=86_400,
     )
+    folds: int = _parameter(
+        0,
+        "for the spread of the error: train the head on so many other parts of all pictures too; 0 for not at all",
+        low=0,
+        high=20,
+    )
     strict: bool = _parameter(False, "fail on the first unreadable picture instead of leaving it out")
 
 
@@ -198,6 +204,13 @@ def parse(values: Mapping[str, Any]) -> HyperParameters:
         raise HyperParameterError(
             "epochs=0 trains the head of a pretrained network alone: it needs pretrained=true and freeze_epochs of 1 "
             "or more"
+        )
+    if parameters.folds == 1:
+        raise HyperParameterError("folds=1 leaves nothing to train on: it must be 0 (off) or from 2 to 20")
+    if parameters.folds and not parameters.pretrained:
+        raise HyperParameterError(
+            f"folds={parameters.folds} trains the head on a pretrained body's features: it needs pretrained=true; "
+            "set folds=0"
         )
     return parameters
 

@@ -111,6 +111,8 @@ def _summary(
     test: Evaluation | None,
 ) -> dict[str, Any]:
     """The content of summary.json."""
+    from fastai_training.fitting.folds import fold_facts
+
     return {
         "metrics": result.metrics | ({} if test is None else {"test_error_rate": test.error_rate}),
         "classes": len(data.vocab),
@@ -122,6 +124,7 @@ def _summary(
         "pretrained_weights": result.weights,
         "processes": processes.world,
         "precision": result.precision,
+        "folds": fold_facts(result.folds) if result.folds else None,
         "program": details.program,
         "training_seconds": round(result.seconds, 1),
         "hyperparameters": asdict(parameters),

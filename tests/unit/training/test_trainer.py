@@ -77,6 +77,7 @@ def test_a_test_set_is_scored_once_by_the_served_model(tmp_path, monkeypatch, ca
     assert metric("final_test_error_rate", log) == [pytest.approx(error, abs=1e-4)]
     assert "warning: 1 test pictures can't be read any more, red_9.jpg is one" in log
     summary = content(paths, "summary.json")
+    assert summary["folds"] is None
     assert (summary["test_pictures"], summary["metrics"]["test_error_rate"]) == (4, error)
     evaluation = content(paths, "evaluation.json")
     assert evaluation["dataset"] == {"item_count": 4, "split": "test"}
@@ -86,10 +87,13 @@ def test_a_test_set_is_scored_once_by_the_served_model(tmp_path, monkeypatch, ca
     assert content(paths, "report.json")["test"]["error_rate"] == error
 
 
-def test_without_a_test_set_the_evaluation_is_of_the_validation_pictures(tmp_path, capsys):
-    paths = prepare(tmp_path)
+def test_without_a_test_set_the_evaluation_is_of_the_validation_pictures_and_folds_are_told(tmp_path, capsys):
+    paths = prepare(tmp_path, folds="2")
     log = run(paths, capsys)
     summary = content(paths, "summary.json")
+    assert len(summary["folds"]["error_rates"]) == 2
+    assert metric("final_error_rate", log) == [pytest.approx(summary["metrics"]["error_rate"], abs=1e-4)]
+    assert len(metric("error_rate", log)) == 1, "the folds' line is none of an epoch"
     assert summary["test_pictures"] == 0
     assert "test_error_rate" not in summary["metrics"]
     assert metric("final_test_error_rate", log) == []

@@ -141,6 +141,37 @@ def _improve(shares: _Shares, order: list[str]) -> None:
         shares.move(best)
 
 
+def assign_folds(items: list[Example], folds: int, seed: int) -> list[int]:
+    """The part, 0 to ``folds`` - 1, that each of ``items`` belongs to: of about the same size and the same classes.
+
+    A group is in one part. The same for the same ``seed``, whatever the order. Raises DataError for fewer groups than
+    parts.
+    """
+    groups = groups_of(sorted(items, key=lambda item: str(item.path)))
+    if len(groups) < folds:
+        what = "groups" if any(item.group for item in items) else "pictures"
+        raise DataError(f"folds={folds} needs as many {what} at least, there are {len(groups)}; lower folds or set 0")
+    counts = {name: Counter(item.label for item in members) for name, members in groups.items()}
+    pictures = Counter(item.label for item in items)
+    parts = [Counter[str]() for _ in range(folds)]
+    sizes = [0] * folds
+    place: dict[str, int] = {}
+
+    def cost(part: int, count: Counter[str], size: int) -> float:
+        """By how much the sum of squares grows, which is least where all parts are alike."""
+        by_class = sum(n * (2 * parts[part][label] + n) / pictures[label] for label, n in count.items())
+        return by_class + size * (2 * sizes[part] + size) / len(items)
+
+    # The large ones first: small ones fill what they leave.
+    for name in sorted(groups, key=lambda name: (-len(groups[name]), random.Random(f"{seed}:{name}").random(), name)):  # noqa: S311
+        count, size = counts[name], len(groups[name])
+        best = min(range(folds), key=lambda part: cost(part, count, size))
+        parts[best] += count
+        sizes[best] += size
+        place |= {str(item.path): best for item in groups[name]}
+    return [place[str(item.path)] for item in items]
+
+
 def split_notes(train: list[Example], valid: list[Example], valid_pct: float) -> list[str]:
     """What a split could not do, each a sentence for the log."""
     notes = []

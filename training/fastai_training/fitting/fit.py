@@ -27,6 +27,7 @@ from fastai_training.fitting.checkpoints import (
 )
 from fastai_training.fitting.ddp import DataParallel, weights_digest
 from fastai_training.fitting.feature_replay import HeadReplay
+from fastai_training.fitting.folds import fold_errors, fold_line
 from fastai_training.fitting.models import Classifier, build_classifier
 from fastai_training.fitting.phases import Phase, plan_phases, run_phases
 from fastai_training.fitting.precision import choose_precision
@@ -42,7 +43,7 @@ class Result:
     """``probabilities``: float32 (n, classes) for the validation pictures, in their order.
 
     ``seconds`` were spent in training, those before a stop included; ``precision`` is what was chosen, phase by
-    phase.
+    phase; ``folds`` are the error rates of the hyperparameter of that name.
     """
 
     model: torch.nn.Module
@@ -54,6 +55,7 @@ class Result:
     probabilities: torch.Tensor
     seconds: float
     precision: str
+    folds: list[float]
 
 
 def fit(
@@ -98,6 +100,7 @@ def fit(
     identity = run_identity(parameters, digest, classifier.weights, processes.world)
     resumed = _read_checkpoint(checkpoints, identity, processes)
     run = _Run(learner, classifier, parameters, device, processes, stop, resumed)
+    folds = run.measure_folds([*train, *valid], vocab, workers, say)
     progress = run.train(checkpoints, identity, say)
     run.agree_on_weights(say)
     probabilities = validate(learner, processes)
@@ -112,6 +115,7 @@ def fit(
         probabilities,
         progress.seconds(),
         ", ".join(precisions),
+        folds,
     )
 
 
@@ -214,6 +218,14 @@ class _Run:
             progress.resume(self.resumed["progress"], inside_epoch=self.resumed["position"]["batch"] > 0)
         self._run_phases(phases, checkpointer, replay)
         return progress
+
+    def measure_folds(self, items: list[Example], vocab: list[str], workers: int, say: console.Log) -> list[float]:
+        """The error rate of each fold, if they are asked for; before training, since it is of the body as it came."""
+        if not self.parameters.folds:
+            return []
+        errors = fold_errors(self.classifier, items, vocab, self.parameters, self.device, workers, self.processes)
+        say(fold_line(errors))
+        return errors
 
     def _rate(self, say: console.Log) -> float:
         """The base learning rate: the checkpoint's, the one that is found, or the one that was asked for."""

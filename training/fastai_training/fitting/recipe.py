@@ -66,6 +66,11 @@ def validate(learner: Any, processes: Processes) -> torch.Tensor:
     with torch.no_grad():
         for batch, _ in learner.dls.valid:
             parts.append(model(batch).softmax(1).cpu().as_subclass(torch.Tensor))
+    return gathered(parts, processes)
+
+
+def gathered(parts: list[torch.Tensor], processes: Processes) -> torch.Tensor:
+    """Of every process's rows, batch by batch, those of all pictures in their order (n, …), in every process."""
     shards = processes.gather(torch.cat(parts) if parts else torch.empty(0))
     total = sum(len(shard) for shard in shards)
     result = torch.empty(total, max(shard.shape[-1] for shard in shards))

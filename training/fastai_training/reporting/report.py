@@ -158,6 +158,18 @@ def _test_set(test: Evaluation | None) -> str:
     return f"<h2>Test set</h2>\n<p>{told}</p>\n{classes}{pairs}"
 
 
+def _folds(folds: dict[str, Any] | None) -> str:
+    if not folds:
+        return ""
+    told = (
+        f"{folds['mean']:.2%} wrong on average, with a standard deviation of {100 * folds['standard_deviation']:.2f} "
+        "percentage points from part to part: the head alone, on features of the pretrained body, trained on all other "
+        "parts of the pictures."
+    )
+    rows = ([number, rate] for number, rate in enumerate(folds["error_rates"], 1))
+    return f"<h2>Folds</h2>\n<p>{told}</p>\n" + _table(["part", "error rate"], rows)
+
+
 def page(run: Run, evaluation: Evaluation, pictures: dict[str, bytes], tiles: list[tuple[Mistake, Any]]) -> str:
     """The report as HTML: no script, nothing fetched, whatever comes from the user escaped."""
     summary = run.summary
@@ -184,6 +196,7 @@ def page(run: Run, evaluation: Evaluation, pictures: dict[str, bytes], tiles: li
         _table(history_names, ([row.get(name) for name in history_names] for row in run.history)),
         _compiled_models(summary.get("program") or {}),
         _test_set(run.test),
+        _folds(summary.get("folds")),
         f"<h2>Worst mistakes</h2>\n<p>{len(evaluation.mistakes)} of {len(run.valid)} validation pictures got a "
         f"wrong class; the surest first.</p>\n<div class=tiles>\n{shown}</div>\n",
         "<h2>Confusion matrix</h2>\n<div class=scroll>"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fastai_training.data.labels import DataError, Example
-from fastai_training.data.split import split_notes, stratified_split
+from fastai_training.data.split import assign_folds, split_notes, stratified_split
 
 
 def examples(**counts: int) -> list[Example]:
@@ -143,3 +143,32 @@ def test_many_absent_classes_are_counted():
     items = examples(**{f"class{n}": 1 for n in range(8)}, a=4)
     (note,) = split_notes(*stratified_split(items, 0.25, 0), 0.25)
     assert note.startswith("no validation picture is of class0, class1, class2, class3, class4 and 3 more:")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_folds_are_of_one_size_and_have_the_same_classes(seed):
+    items = examples(a=50, b=25, c=10)
+    folds = assign_folds(items, 5, seed)
+    cells = Counter((fold, item.label) for fold, item in zip(folds, items, strict=True))
+    assert cells == {(fold, label): count for fold in range(5) for label, count in (("a", 10), ("b", 5), ("c", 2))}
+
+
+def test_folds_are_the_same_for_the_same_seed_whatever_the_order():
+    items = examples(a=20, b=20)
+    folds = assign_folds(items, 4, 1)
+    assert assign_folds(items[::-1], 4, 1) == folds[::-1]
+    assert assign_folds(items, 4, 2) != folds
+
+
+def test_a_group_is_in_one_fold_and_no_fold_is_empty():
+    items = grouped(huge="ab" * 40, **{f"p{n}": "aab" for n in range(12)})
+    folds = assign_folds(items, 4, 0)
+    assert len({(item.group, fold) for item, fold in zip(items, folds, strict=True)}) == 13
+    assert sorted(Counter(folds).values()) == [12, 12, 12, 80]
+
+
+def test_more_folds_than_groups_are_refused():
+    with pytest.raises(DataError, match="folds=3 needs as many groups at least, there are 2"):
+        assign_folds(grouped(p1="ab", p2="ab"), 3, 0)
+    with pytest.raises(DataError, match="folds=3 needs as many pictures at least, there are 2"):
+        assign_folds(examples(a=1, b=1), 3, 0)

@@ -161,3 +161,12 @@ def test_the_test_set_has_a_section_of_its_own(run, tmp_path):
     assert (content["pictures"], content["error_rate"]) == (4, 0.75)
     assert [row["pictures"] for row in content["classes"]] == [2, 1, 1]
     assert content["confused_pairs"][0] == [EVIL, "red", 2]
+
+
+def test_folds_have_a_section_of_their_own(run, tmp_path):
+    write_report(tmp_path / "none", run)
+    assert "Folds" not in (tmp_path / "none" / "report.html").read_text(encoding="utf-8")
+    folds = {"error_rates": [0.1, 0.2], "mean": 0.15, "standard_deviation": 0.0707}
+    write_report(tmp_path / "out", dataclasses.replace(run, summary=SUMMARY | {"folds": folds}))
+    words = "".join(Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8")).words)
+    assert "15.00% wrong on average, with a standard deviation of 7.07 percentage points" in words
