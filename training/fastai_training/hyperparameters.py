@@ -204,6 +204,12 @@ class HyperParameters:
         low=0,
         high=86_400,
     )
+    folds: int = _parameter(
+        0,
+        "for the spread of the error: train the head on so many other parts of all pictures too; 0 for not at all",
+        low=0,
+        high=20,
+    )
     strict: bool = _parameter(False, "fail on the first unreadable picture instead of leaving it out")
 
 
@@ -334,6 +340,13 @@ def _check_together(parameters: HyperParameters) -> None:
         raise HyperParameterError(
             f"class_weights={parameters.class_weights} and sampling={parameters.sampling} would correct for the "
             "classes' sizes twice; give one of them"
+        )
+    if parameters.folds == 1:
+        raise HyperParameterError("folds=1 leaves nothing to train on: it must be 0 (off) or from 2 to 20")
+    if parameters.folds and not parameters.pretrained:
+        raise HyperParameterError(
+            f"folds={parameters.folds} trains the head on a pretrained body's features: it needs pretrained=true; "
+            "set folds=0"
         )
 
 

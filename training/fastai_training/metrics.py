@@ -24,6 +24,7 @@ FINAL_METRICS = (
     "training_seconds",
     "serving_error_rate",
     "serving_milliseconds",
+    "test_error_rate",
 )
 FINAL = "final"
 OBJECTIVE = "error_rate"

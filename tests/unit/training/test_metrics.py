@@ -17,6 +17,7 @@ FINAL = {
     "training_seconds": 41,
     "serving_error_rate": 0.24,
     "serving_milliseconds": 4.5,
+    "test_error_rate": 0.3,
 }
 #: As callbacks.Progress writes them.
 EPOCH = (
@@ -51,6 +52,7 @@ def found(name: str, log: str = LOG) -> list[str]:
         ("final_training_seconds", ["41.0000"]),
         ("final_serving_error_rate", ["0.2400"]),
         ("final_serving_milliseconds", ["4.5000"]),
+        ("final_test_error_rate", ["0.3000"]),
     ],
 )
 def test_each_definition_finds_its_values_and_no_others(name, values):
@@ -64,7 +66,9 @@ def test_there_is_a_definition_for_every_value_of_an_epochs_line():
 
 
 def test_a_final_line_without_all_values_is_read_too():
-    assert found("final_error_rate", final_line({"error_rate": 0.125})) == ["0.1250"]
+    line = final_line({"error_rate": 0.125})
+    assert found("final_error_rate", line) == ["0.1250"]
+    assert found("final_test_error_rate", line) == []
 
 
 def test_sagemaker_takes_the_list():

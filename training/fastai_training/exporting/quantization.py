@@ -47,7 +47,8 @@ def has_bf16(core: openvino.Core) -> bool:
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _compile(core: openvino.Core, path: Path, hint: str, threads: int) -> Any:
+def compile_model(core: openvino.Core, path: Path, hint: str, threads: int) -> Any:
+    """The compiled model at ``path``, ready to run; ``hint`` is OpenVINO's INFERENCE_PRECISION_HINT."""
     return core.compile_model(
         str(path),
         "CPU",
@@ -137,12 +138,14 @@ def measure(
     step = max(1, -(-len(valid) // SCORED_PICTURES))
     scored = valid[::step]
     hints = {FP32: ["f32"], BF16: ["bf16"], INT8: ["f32", "bf16"] if has_bf16(core) else ["f32"]}
-    single = {(name, hint): _compile(core, paths[name], hint, 1) for name in wanted for hint in hints[name]}
+    single = {(name, hint): compile_model(core, paths[name], hint, 1) for name in wanted for hint in hints[name]}
     batch = np.stack([model_input(train[index % len(train)].path, size) for index in range(BATCH)])
     speeds = _milliseconds(single, batch)
     # What int8 leaves in floating point may be faster in either.
     hint_of = {name: min(hints[name], key=lambda hint, name=name: speeds[name, hint]) for name in wanted}  # type: ignore[misc]
-    classes = _classes({name: _compile(core, paths[name], hint_of[name], cpu_count()) for name in wanted}, scored, size)
+    classes = _classes(
+        {name: compile_model(core, paths[name], hint_of[name], cpu_count()) for name in wanted}, scored, size
+    )
     truth = np.array([vocab.index(item.label) for item in scored])
     scores = [
         Score(

@@ -31,7 +31,7 @@ NAME = re.compile(r"^checkpoint-\d{8}\.pt$")
 PARTIAL_SUFFIX = ".partial"
 KEPT = 2
 #: These may differ between a run and the one that goes on with it: they do not change what is learnt.
-NEUTRAL = frozenset({"workers", "checkpoint_seconds", "strict", "serving_precision", "cache_mb", "tta"})
+NEUTRAL = frozenset({"workers", "checkpoint_seconds", "strict", "serving_precision", "cache_mb", "tta", "folds"})
 
 
 class CheckpointError(UserError):

@@ -31,6 +31,7 @@ from fastai_training.fitting.checkpoints import (
 from fastai_training.fitting.class_metrics import SCORES, tally
 from fastai_training.fitting.ddp import DataParallel, weights_digest
 from fastai_training.fitting.feature_replay import HeadReplay
+from fastai_training.fitting.folds import fold_errors, fold_line
 from fastai_training.fitting.mixing import mixing_callback, mixing_told
 from fastai_training.fitting.models import Classifier, build_classifier
 from fastai_training.fitting.parent_model import CHANNEL, ParentError
@@ -51,7 +52,7 @@ class Result:
     """``probabilities``: float32 (n, classes) for the validation pictures, in their order.
 
     ``seconds`` were spent in training, those before a stop included; ``precision`` is what was chosen, phase by
-    phase; ``lineage`` is the manifest's.
+    phase; ``folds`` are the error rates of the hyperparameter of that name; ``lineage`` is the manifest's.
     """
 
     model: torch.nn.Module
@@ -63,6 +64,7 @@ class Result:
     probabilities: torch.Tensor
     seconds: float
     precision: str
+    folds: list[float]
     lineage: dict[str, Any] = field(default_factory=dict)
 
 
@@ -109,6 +111,7 @@ def fit(
     resumed = _read_checkpoint(checkpoints, identity, processes)
     before = descent.score_parent(train, valid, parameters, device, workers, processes, say) if descent else None
     run = _Run(learner, classifier, parameters, device, processes, stop, resumed)
+    folds = run.measure_folds([*train, *valid], vocab, workers, say)
     progress, row = run.train(checkpoints, identity, say)
     run.agree_on_weights(say)
     probabilities = validate(learner, processes)
@@ -125,6 +128,7 @@ def fit(
         probabilities,
         progress.seconds(),
         ", ".join(precisions),
+        folds,
         descent.lineage(before, probabilities, valid, say) if descent else {},
     )
 
@@ -277,6 +281,14 @@ class _Run:
         if best:
             best.export(self.learner.model, say)
         return progress, best.row if best else progress.history[-1]
+
+    def measure_folds(self, items: list[Example], vocab: list[str], workers: int, say: console.Log) -> list[float]:
+        """The error rate of each fold, if they are asked for; before training, since it is of the body as it came."""
+        if not self.parameters.folds:
+            return []
+        errors = fold_errors(self.classifier, items, vocab, self.parameters, self.device, workers, self.processes)
+        say(fold_line(errors))
+        return errors
 
     def _rate(self, say: console.Log) -> float:
         """The base learning rate: the checkpoint's, the one that is found, or the one that was asked for."""

@@ -83,6 +83,11 @@ def predict(network: torch.nn.Module, loader: Any, processes: Processes) -> torc
     with torch.no_grad():
         for batch, _ in loader:
             parts.append(model(batch).softmax(1).cpu().as_subclass(torch.Tensor))
+    return gathered(parts, processes)
+
+
+def gathered(parts: list[torch.Tensor], processes: Processes) -> torch.Tensor:
+    """Of every process's rows, batch by batch, those of all pictures in their order (n, …), in every process."""
     shards = processes.gather(torch.cat(parts) if parts else torch.empty(0))
     total = sum(len(shard) for shard in shards)
     result = torch.empty(total, max(shard.shape[-1] for shard in shards))

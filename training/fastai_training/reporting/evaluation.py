@@ -1,4 +1,4 @@
-"""What the validation pictures say of a model: per class, pair by pair, and its worst mistakes."""
+"""What validation or test pictures say of a model: per class, pair by pair, and its worst mistakes."""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ class Evaluation:
     vocab: list[str]
     confusion: np.ndarray
     mistakes: list[Mistake]
+
+    @property
+    def pictures(self) -> int:
+        return int(self.confusion.sum())
+
+    @property
+    def error_rate(self) -> float:
+        return len(self.mistakes) / self.pictures
 
     def classes(self) -> list[dict[str, Any]]:
         """For each class: pictures, right ones, recall, precision and F1 (None where nothing is divided by)."""

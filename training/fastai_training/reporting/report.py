@@ -47,7 +47,8 @@ img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem; }
 @dataclass(frozen=True)
 class Run:
     """What a report is made of. ``root`` is the channel the validation pictures lie in; ``probabilities``: float
-    (n, classes) for ``valid``; ``skipped``: channel, file and reason of what was left out."""
+    (n, classes) for ``valid``; ``skipped``: channel, file and reason of what was left out; ``test``: what the test
+    pictures say, if there are any."""
 
     root: Path
     valid: Sequence[Example]
@@ -57,6 +58,7 @@ class Run:
     skipped: Sequence[tuple[str, str, str]]
     summary: dict[str, Any]
     train_counts: dict[str, int]
+    test: Evaluation | None = None
 
 
 def _name(item: Example, root: Path) -> str:
@@ -126,6 +128,8 @@ def _facts(summary: dict[str, Any]) -> str:
         "training": f"{summary['training_seconds']:,.0f} s",
         "served in": program.get("precision", "fp32"),
     }
+    if "test_error_rate" in metrics:
+        shown["test error rate"] = f"{metrics['test_error_rate']:.2%}"
     return "<ul class=facts>" + "".join(f"<li>{escape(k)}<b>{escape(v)}</b></li>" for k, v in shown.items()) + "</ul>\n"
 
 
@@ -144,6 +148,32 @@ def _compiled_models(program: dict[str, Any]) -> str:
     table = _table(["precision", "error rate", "same answer as fp32", "ms a picture"], rows)
     scored = f"Scored on {program['scored_pictures']:,} validation pictures."
     return f"<h2>Compiled models for CPUs</h2>\n<p>{scored}</p>\n{table}"
+
+
+def _test_set(test: Evaluation | None) -> str:
+    if test is None:
+        return ""
+    told = (
+        f"{test.error_rate:.2%} of {test.pictures:,} pictures got a wrong class. They were scored once, after "
+        "training, by the compiled model that is served."
+    )
+    classes = _table(
+        ["class", "tested on", "right", "recall", "precision", "F1"], (list(row.values()) for row in test.classes())
+    )
+    pairs = _table(["is", "taken for", "pictures"], test.confused_pairs())
+    return f"<h2>Test set</h2>\n<p>{told}</p>\n{classes}{pairs}"
+
+
+def _folds(folds: dict[str, Any] | None) -> str:
+    if not folds:
+        return ""
+    told = (
+        f"{folds['mean']:.2%} wrong on average, with a standard deviation of {100 * folds['standard_deviation']:.2f} "
+        "percentage points from part to part: the head alone, on features of the pretrained body, trained on all other "
+        "parts of the pictures."
+    )
+    rows = ([number, rate] for number, rate in enumerate(folds["error_rates"], 1))
+    return f"<h2>Folds</h2>\n<p>{told}</p>\n" + _table(["part", "error rate"], rows)
 
 
 def page(run: Run, evaluation: Evaluation, pictures: dict[str, bytes], tiles: list[tuple[Mistake, Any]]) -> str:
@@ -171,6 +201,8 @@ def page(run: Run, evaluation: Evaluation, pictures: dict[str, bytes], tiles: li
         "<h2>Training</h2>\n" + _image(pictures["curves"], "png", "loss and error rate by epoch"),
         _table(history_names, ([row.get(name) for name in history_names] for row in run.history)),
         _compiled_models(summary.get("program") or {}),
+        _test_set(run.test),
+        _folds(summary.get("folds")),
         f"<h2>Worst mistakes</h2>\n<p>{len(evaluation.mistakes)} of {len(run.valid)} validation pictures got a "
         f"wrong class; the surest first.</p>\n<div class=tiles>\n{shown}</div>\n",
         "<h2>Confusion matrix</h2>\n<div class=scroll>"
@@ -236,6 +268,13 @@ def write_report(folder: Path, run: Run, log: Log = print) -> bool:
         ],
         "skipped": [[utf8(text) for text in row] for row in run.skipped],
     }
+    if run.test is not None:
+        everything["test"] = {
+            "pictures": run.test.pictures,
+            "error_rate": run.test.error_rate,
+            "classes": run.test.classes(),
+            "confused_pairs": run.test.confused_pairs(),
+        }
     text = json.dumps(_plain(everything), indent=2, ensure_ascii=False, allow_nan=False)
     # The page holds all of it, so it comes first should room be short.
     written = keep(folder / "report.html", page(run, evaluation, pictures, tiles), log)

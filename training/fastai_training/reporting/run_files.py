@@ -1,4 +1,4 @@
-"""The tables of a run: what was left out, each epoch, each validation picture, and a summary."""
+"""The tables of a run: what was left out, each epoch, each validation or test picture, and a summary."""
 
 from __future__ import annotations
 
@@ -31,16 +31,22 @@ def write_history(folder: Path, history: list[dict[str, float]], log: Log) -> No
 
 
 def write_predictions(
-    folder: Path, root: Path, valid: Sequence[Example], probabilities: Any, vocab: list[str], log: Log
+    folder: Path,
+    root: Path,
+    items: Sequence[Example],
+    probabilities: Any,
+    vocab: list[str],
+    log: Log,
+    name: str = "validation.csv",
 ) -> None:
-    """Write validation.csv: the prediction for each of ``valid``, whose channel is ``root``."""
+    """Write ``name``: the prediction for each of ``items``, which lie below ``root``."""
     rows = (
         (item.path.relative_to(root).as_posix(), item.label, vocab[row.argmax()], f"{row.max():.4f}")
-        for item, row in zip(valid, probabilities, strict=True)
+        for item, row in zip(items, probabilities, strict=True)
     )
-    write_csv(folder / "validation.csv", ("file", "label", "predicted", "confidence"), rows, log)
+    write_csv(folder / name, ("file", "label", "predicted", "confidence"), rows, log)
 
 
-def write_summary(folder: Path, summary: dict[str, Any], log: Log) -> None:
-    """Write summary.json."""
-    keep(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n", log)
+def write_summary(folder: Path, summary: dict[str, Any], log: Log, name: str = "summary.json") -> None:
+    """Write summary.json, or what else of the run is JSON."""
+    keep(folder / name, json.dumps(summary, indent=2, ensure_ascii=False) + "\n", log)

@@ -17,7 +17,7 @@ def test_the_evaluation_counts():
     for number, (column, share) in enumerate(((2, 0.8), (1, 0.8), (1, 0.6), (1, 0.9))):
         rows[number, column] = share
     found = evaluate(items, rows, VOCAB)
-    assert found.confusion.sum() == 4
+    assert (found.pictures, found.error_rate) == (4, 0.5)
     assert [(mistake.predicted, round(mistake.confidence, 2)) for mistake in found.mistakes] == [
         ("green", 0.9),
         ("green", 0.6),

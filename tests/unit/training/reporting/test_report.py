@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from PIL import Image
 pytest.importorskip("matplotlib")
 
 from fastai_training.data.labels import Example
+from fastai_training.reporting.evaluation import evaluate
 from fastai_training.reporting.report import Run, write_report
 from tests.unit.training_data import COLOURS, write_picture
 
@@ -151,3 +153,30 @@ def test_many_classes_are_drawn(tmp_path):
     probabilities = np.roll(np.eye(200), 1, axis=1)
     write_report(tmp_path, Run(Path("/none"), items, probabilities, vocab, [], [], SUMMARY, {}))
     assert (tmp_path / "report.html").stat().st_size < 3_000_000
+
+
+def test_the_test_set_has_a_section_of_its_own(run, tmp_path):
+    write_report(tmp_path / "none", run)
+    assert "Test set" not in (tmp_path / "none" / "report.html").read_text(encoding="utf-8")
+    assert "test" not in json.loads((tmp_path / "none" / "report.json").read_text(encoding="utf-8"))
+    wrong = np.eye(3)[[VOCAB.index("red")] * 4]
+    summary = SUMMARY | {"metrics": SUMMARY["metrics"] | {"test_error_rate": 0.75}}
+    items = [Example(Path(f"/t/{number}.jpg"), label) for number, label in enumerate(["red", EVIL, EVIL, "blue"])]
+    tested = dataclasses.replace(run, summary=summary, test=evaluate(items, wrong, VOCAB))
+    write_report(tmp_path / "out", tested)
+    words = "".join(Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8")).words)
+    assert "75.00% of 4 pictures got a wrong class" in words
+    assert "test error rate75.00%" in words
+    content = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["test"]
+    assert (content["pictures"], content["error_rate"]) == (4, 0.75)
+    assert [row["pictures"] for row in content["classes"]] == [2, 1, 1]
+    assert content["confused_pairs"][0] == [EVIL, "red", 2]
+
+
+def test_folds_have_a_section_of_their_own(run, tmp_path):
+    write_report(tmp_path / "none", run)
+    assert "Folds" not in (tmp_path / "none" / "report.html").read_text(encoding="utf-8")
+    folds = {"error_rates": [0.1, 0.2], "mean": 0.15, "standard_deviation": 0.0707}
+    write_report(tmp_path / "out", dataclasses.replace(run, summary=SUMMARY | {"folds": folds}))
+    words = "".join(Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8")).words)
+    assert "15.00% wrong on average, with a standard deviation of 7.07 percentage points" in words

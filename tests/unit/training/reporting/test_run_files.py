@@ -45,6 +45,13 @@ def test_each_validation_picture_has_its_prediction(tmp_path):
     ]
 
 
+def test_each_test_picture_has_its_prediction_in_another_table(tmp_path):
+    items = [Example(tmp_path / "1.jpg", "cat")]
+    write_predictions(tmp_path, tmp_path, items, np.array([[0.6, 0.4]]), ["cat", "dog"], pytest.fail, "test.csv")
+    assert rows(tmp_path / "test.csv")[1:] == [["1.jpg", "cat", "cat", "0.6000"]]
+    assert not (tmp_path / "validation.csv").exists()
+
+
 def test_the_summary_is_json(tmp_path):
     write_summary(tmp_path, {"labels_from": "柴犬"}, pytest.fail)
     text = (tmp_path / "summary.json").read_text(encoding="utf-8")
