@@ -14,7 +14,7 @@ from fastai_training.data.labels import VALID as FOR_VALIDATION
 from fastai_training.data.labels import DataError, Example, Examples, Note, vocabulary
 from fastai_training.data.readers.reader import Asked
 from fastai_training.data.sources import find_examples
-from fastai_training.data.split import stratified_split
+from fastai_training.data.split import split_notes, stratified_split
 from fastai_training.data.verification import leave_out_unreadable
 from fastai_training.hyperparameters import HyperParameters
 from fastai_training.quoting import shown
@@ -142,6 +142,8 @@ def read_data(channels: Channels, parameters: HyperParameters, say: Log, cores: 
     _refuse_unknown("test channel" if channels.test else "part for testing", test, vocab)
     if not valid:
         train, valid = stratified_split(train, parameters.valid_pct, parameters.seed)
+        for text in split_notes(train, valid, parameters.valid_pct):
+            reader.note("", Note(text))
     if len(train) < 2:
         raise DataError(f"need at least 2 training pictures, found {len(train)}; add pictures")
     for note in quality.examine(train, valid, test, reader.digests):

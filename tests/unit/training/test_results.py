@@ -1,4 +1,4 @@
-"""What a run says of its test set, or of its validation pictures, on pictures of one colour each; real jobs are in tests/contract."""
+"""What a run says of its test set, or of its validation pictures; real jobs are in tests/contract."""
 
 from __future__ import annotations
 
