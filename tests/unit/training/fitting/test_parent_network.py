@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from fastai_container.model_folder import MANIFEST, WEIGHTS, load_verified, writing  # noqa: E402
+from fastai_container.model_folder import MANIFEST, WEIGHTS, ModelManifest, load_verified, writing  # noqa: E402
 from fastai_container.paths import MLPaths  # noqa: E402
 from fastai_training.data.sources import find_examples  # noqa: E402
 from fastai_training.data.split import stratified_split  # noqa: E402
@@ -37,6 +37,13 @@ SIZE = 32
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parent")
     write_model(folder, VOCAB)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_pictures(folder / "training", 10)
     return folder
 
 
@@ -133,6 +140,23 @@ def test_what_is_no_safetensors_file_is_refused(model, tmp_path):
         loaded(tmp_path)
 
 
+@pytest.mark.parametrize("arch", ["resnet18", ARCH])
+def test_what_vision_learner_makes_is_gone_on_from(data, tmp_path, arch):
+    from fastai.vision.all import ImageDataLoaders, Resize, vision_learner
+    from torchvision import models
+
+    pictures = sorted((data / "training").iterdir())
+    loaders = ImageDataLoaders.from_name_func(
+        data, pictures, lambda name: name.partition("_")[0], item_tfms=Resize(SIZE), bs=4, num_workers=0
+    )
+    learner = vision_learner(loaders, getattr(models, arch, arch), pretrained=False)
+    state = {name: value.contiguous() for name, value in learner.model.cpu().state_dict().items()}
+    rewrite(tmp_path, ModelManifest(arch, list(loaders.vocab), SIZE, [0.5] * 3, [0.5] * 3), state)
+    batch = torch.randn(2, 3, SIZE, SIZE)
+    with torch.no_grad():
+        assert torch.equal(loaded(tmp_path).network.eval()(batch), learner.model.eval()(batch))
+
+
 def test_the_network_is_the_one_that_the_manifest_names(tmp_path):
     """A user's efficientnet_lite0 is another one here; both have the same tensors, and pad otherwise."""
     write_model(tmp_path, VOCAB, arch="tf_efficientnet_lite0")
@@ -143,13 +167,6 @@ def test_the_network_is_the_one_that_the_manifest_names(tmp_path):
     descent = descend(loaded(tmp_path), VOCAB, HyperParameters(image_size=SIZE), print)
     assert descent.classifier.model[0].model.conv_stem.padding == (1, 1)
     assert descent.classifier.arch == "efficientnet_lite0"
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    write_pictures(folder / "training", 10)
-    return folder
 
 
 def run(data, checkpoints, parent, **options):
