@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ pytest.importorskip("openvino")
 
 from fastai_container.paths import MLPaths
 from fastai_training import trainer
-from fastai_training.data.labels import Example
+from fastai_training.data.labels import DataError, Example
 from fastai_training.fitting.stop_signal import Stop
 from fastai_training.metrics import definitions
 from fastai_training.world import Processes
@@ -102,3 +103,12 @@ def test_without_a_test_set_the_evaluation_is_of_the_validation_pictures_and_fol
     assert evaluation["dataset"] == {"item_count": summary["validation_pictures"], "split": "validation"}
     accuracy = evaluation["multiclass_classification_metrics"]["accuracy"]["value"]
     assert accuracy == pytest.approx(1 - summary["metrics"]["error_rate"])
+
+
+def test_more_folds_than_pictures_fail_before_anything_is_trained(tmp_path, monkeypatch):
+    paths = prepare(tmp_path, folds="20")
+    for path in sorted((paths.data / "training").iterdir())[:-12]:
+        path.unlink()
+    monkeypatch.setitem(sys.modules, "fastai_training.fitting.fit", None)  # importing it would be an ImportError
+    with pytest.raises(DataError, match="folds=20 needs as many pictures at least, there are 12"):
+        trainer.train(paths, Processes(), Stop(lambda: None))
