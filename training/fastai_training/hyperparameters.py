@@ -206,7 +206,7 @@ class HyperParameters:
     )
     folds: int = _parameter(
         0,
-        "for the spread of the error: train the head on so many other parts of all pictures too; 0 for not at all",
+        "parts of the pictures that tell the error's spread: for each a head is trained without it; 0 for none",
         low=0,
         high=20,
     )

@@ -70,6 +70,8 @@ def _write_evaluation(folder: Path, result: Result, data: Data, scores: Scores |
 
 def _folder_of(items: Sequence[Example], root: Path) -> Path:
     """The channel below ``root`` that all ``items`` lie in; else ``root``."""
+    if not all(item.path.is_relative_to(root) for item in items):  # unpacked from records
+        return root
     channels = {item.path.relative_to(root).parts[0] for item in items}
     return root / channels.pop() if len(channels) == 1 else root
 

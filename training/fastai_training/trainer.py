@@ -18,6 +18,7 @@ from fastai_training.config_files import read_hyperparameters
 from fastai_training.console import Log, log
 from fastai_training.data.channels import Channels, find_channels
 from fastai_training.data.reading import Data, read_data
+from fastai_training.data.split import assign_folds
 from fastai_training.diagnosis.volumes import VolumeError, obstacle
 from fastai_training.fitting.malloc import give_back, keep_freed_memory
 from fastai_training.fitting.parent_model import opened_parent, settle
@@ -97,6 +98,8 @@ def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
     data = read_data(channels, parameters, say, max(1, cpu_count() // processes.on_host))
     if processes.is_main:
         write_skipped(paths.output_data, data.skipped, log)
+    if parameters.folds:
+        assign_folds([*data.train, *data.valid], parameters.folds, parameters.seed)  # raises what would be raised later
     # Only now: what is wrong with the input is told at once, not after the seconds that importing torch takes.
     from fastai_training.fitting.fit import fit
 

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ pytest.importorskip("openvino")
 
 from fastai_container.paths import MLPaths
 from fastai_training import trainer
-from fastai_training.data.labels import Example
+from fastai_training.data.labels import DataError, Example
 from fastai_training.fitting.stop_signal import Stop
 from fastai_training.metrics import definitions
 from fastai_training.world import Processes
@@ -61,12 +62,12 @@ def metric(name: str, log: str) -> list[float]:
 def test_a_test_set_is_scored_once_by_the_served_model(tmp_path, monkeypatch, capsys):
     paths = prepare(tmp_path)
     pictures = write_pictures(paths.data / "test", 2, ("green", "red"))
-    items = [Example(path, path.name.partition("_")[0]) for path in pictures]
     gone = Example(paths.data / "test" / "red_9.jpg", "red")
     read = trainer.read_data
 
     def with_test(*arguments):
-        return dataclasses.replace(read(*arguments), test=[*items, gone])
+        data = read(*arguments)
+        return dataclasses.replace(data, test=[*data.test, gone])
 
     monkeypatch.setattr(trainer, "read_data", with_test)
     log = run(paths, capsys)
@@ -102,3 +103,12 @@ def test_without_a_test_set_the_evaluation_is_of_the_validation_pictures_and_fol
     assert evaluation["dataset"] == {"item_count": summary["validation_pictures"], "split": "validation"}
     accuracy = evaluation["multiclass_classification_metrics"]["accuracy"]["value"]
     assert accuracy == pytest.approx(1 - summary["metrics"]["error_rate"])
+
+
+def test_more_folds_than_pictures_fail_before_anything_is_trained(tmp_path, monkeypatch):
+    paths = prepare(tmp_path, folds="20")
+    for path in sorted((paths.data / "training").iterdir())[:-12]:
+        path.unlink()
+    monkeypatch.setitem(sys.modules, "fastai_training.fitting.fit", None)  # importing it would be an ImportError
+    with pytest.raises(DataError, match="folds=20 needs as many pictures at least, there are 12"):
+        trainer.train(paths, Processes(), Stop(lambda: None))

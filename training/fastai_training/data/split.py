@@ -145,7 +145,7 @@ def assign_folds(items: list[Example], folds: int, seed: int) -> list[int]:
     """The part, 0 to ``folds`` - 1, that each of ``items`` belongs to: of about the same size and the same classes.
 
     A group is in one part. The same for the same ``seed``, whatever the order. Raises DataError for fewer groups than
-    parts.
+    parts, or when one leaves less than two pictures.
     """
     groups = groups_of(sorted(items, key=lambda item: str(item.path)))
     if len(groups) < folds:
@@ -169,6 +169,11 @@ def assign_folds(items: list[Example], folds: int, seed: int) -> list[int]:
         parts[best] += count
         sizes[best] += size
         place |= {str(item.path): best for item in groups[name]}
+    if len(items) - max(sizes) < 2:
+        raise DataError(
+            f"folds={folds}: without the largest part, of {max(sizes)} pictures, {len(items) - max(sizes)} is left to "
+            "train on; add pictures or set folds=0"
+        )
     return [place[str(item.path)] for item in items]
 
 

@@ -172,3 +172,8 @@ def test_more_folds_than_groups_are_refused():
         assign_folds(grouped(p1="ab", p2="ab"), 3, 0)
     with pytest.raises(DataError, match="folds=3 needs as many pictures at least, there are 2"):
         assign_folds(examples(a=1, b=1), 3, 0)
+
+
+def test_a_fold_that_leaves_nothing_to_train_on_is_refused():
+    with pytest.raises(DataError, match="folds=2: without the largest part, of 4 pictures, 1 is left"):
+        assign_folds(grouped(p1="abab", p2="a"), 2, 0)

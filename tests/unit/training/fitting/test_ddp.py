@@ -67,7 +67,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def hosts(data, tmp_path_factory):
     base = tmp_path_factory.mktemp("two")
-    folders = [host(base / f"algo-{rank + 1}", data) for rank in range(2)]
+    folders = [host(base / f"algo-{rank + 1}", data, folds="3") for rank in range(2)]
     port = free_port()
     processes = [start(folder, rank, 2, port) for rank, folder in enumerate(folders)]
     logs = [process.communicate(timeout=200)[0] for process in processes]
@@ -96,6 +96,16 @@ def test_the_metrics_are_of_all_validation_pictures(hosts):
     for name in ("error_rate", "balanced_accuracy", "f1_macro"):
         assert float(last[name]) == pytest.approx(summary["metrics"][name], abs=1e-5)
     assert len((folders[0] / "output" / "data" / "validation.csv").read_text().splitlines()) == 10
+
+
+def test_they_share_the_folds(hosts):
+    folders, logs = hosts
+    errors = json.loads((folders[0] / "output" / "data" / "summary.json").read_text())["folds"]["error_rates"]
+    # Of 21 pictures each fold has seven, whichever process trained its head.
+    assert len(errors) == 3
+    assert all(round(error * 7, 3) in range(8) for error in errors)
+    assert logs[0].count("folds=3 error_rate mean=") == 1
+    assert "folds=" not in logs[1]
 
 
 def test_stopped_together_they_go_on_together(hosts, data, tmp_path):

@@ -78,3 +78,7 @@ def test_the_line_and_the_summary_have_the_spread():
     errors = [0.1, 0.2, 0.3]
     assert fold_line(errors).startswith("folds=3 error_rate mean=0.2000 sd=0.1000 (min 0.1000 max 0.3000)")
     assert fold_facts(errors) == {"error_rates": errors, "mean": 0.2, "standard_deviation": 0.1}
+
+
+def test_a_rate_that_is_to_be_found_is_the_default(data):  # noqa: F811
+    assert measure(data, lr="auto")[1] == measure(data, lr=HyperParameters().lr)[1]
