@@ -21,7 +21,7 @@ from fastai_training.diagnosis.failure_reason import error_reason
 from fastai_training.diagnosis.volumes import of_job
 from fastai_training.hyperparameters import HyperParameters
 from fastai_training.metrics import final_line
-from fastai_training.quoting import shown
+from fastai_training.quoting import shown, utf8
 from fastai_training.reporting.evaluation import Evaluation, evaluate
 from fastai_training.reporting.model_quality import model_quality
 from fastai_training.reporting.run_files import write_history, write_predictions, write_summary
@@ -95,7 +95,9 @@ def _summary(
         "test_pictures": 0 if test is None else test.pictures,
         "left_out": len(data.skipped),
         "labels_from": data.source,
-        "notes": [{"channel": channel, "text": note.text, "example": note.example} for channel, note in data.notes],
+        "notes": [
+            {"channel": channel, "text": utf8(note.text), "example": utf8(note.example)} for channel, note in data.notes
+        ],
         "pretrained_weights": result.weights,
         "lineage": result.lineage,
         "processes": processes.world,

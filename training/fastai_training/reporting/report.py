@@ -21,7 +21,7 @@ from fastai_training.diagnosis.disk_space import keep
 from fastai_training.quoting import utf8
 from fastai_training.reporting import charts
 from fastai_training.reporting.evaluation import Evaluation, Mistake, evaluate
-from fastai_training.reporting.run_files import write_csv
+from fastai_training.reporting.run_files import relative_name, write_csv
 
 #: Mistakes shown as pictures, and left-out files listed in the page (all are in skipped.csv).
 MOST_MISTAKES, MOST_SKIPPED = 24, 100
@@ -62,8 +62,7 @@ class Run:
 
 
 def _name(item: Example, root: Path) -> str:
-    name = item.path.relative_to(root).as_posix() if item.path.is_relative_to(root) else item.path.name
-    return utf8(name)
+    return utf8(relative_name(item.path, root))
 
 
 def _text(value: Any) -> str:
@@ -176,6 +175,14 @@ def _folds(folds: dict[str, Any] | None) -> str:
     return f"<h2>Folds</h2>\n<p>{told}</p>\n" + _table(["part", "error rate"], rows)
 
 
+def _notes(notes: Sequence[dict[str, str]]) -> str:
+    """What reading the data found that the user should know."""
+    if not notes:
+        return ""
+    rows = ([note["channel"], note["text"], note["example"]] for note in notes)
+    return "<h2>Of the data</h2>\n" + _table(["channel", "what", "for example"], rows)
+
+
 def page(run: Run, evaluation: Evaluation, pictures: dict[str, bytes], tiles: list[tuple[Mistake, Any]]) -> str:
     """The report as HTML: no script, nothing fetched, whatever comes from the user escaped."""
     summary = run.summary
@@ -198,6 +205,7 @@ def page(run: Run, evaluation: Evaluation, pictures: dict[str, bytes], tiles: li
         f"<h1>{_text(title)}</h1>\n<p>Labels from {_text(summary['labels_from'])}; weights: "
         f"{_text(summary['pretrained_weights'] or 'none, from scratch')}.</p>\n",
         _facts(summary),
+        _notes(summary.get("notes") or []),
         "<h2>Training</h2>\n" + _image(pictures["curves"], "png", "loss and error rate by epoch"),
         _table(history_names, ([row.get(name) for name in history_names] for row in run.history)),
         _compiled_models(summary.get("program") or {}),

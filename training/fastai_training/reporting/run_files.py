@@ -30,6 +30,11 @@ def write_history(folder: Path, history: list[dict[str, float]], log: Log) -> No
         write_csv(folder / "history.csv", header, ([row.get(name) for name in header] for row in history), log)
 
 
+def relative_name(path: Path, root: Path) -> str:
+    """Return ``path`` relative to ``root``; its name alone where it lies elsewhere, as what is unpacked does."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
 def write_predictions(
     folder: Path,
     root: Path,
@@ -39,9 +44,9 @@ def write_predictions(
     log: Log,
     name: str = "validation.csv",
 ) -> None:
-    """Write ``name``: the prediction for each of ``items``, which lie below ``root``."""
+    """Write ``name``: the prediction for each of ``items``, by its path below ``root``, or its name elsewhere."""
     rows = (
-        (item.path.relative_to(root).as_posix(), item.label, vocab[row.argmax()], f"{row.max():.4f}")
+        (relative_name(item.path, root), item.label, vocab[row.argmax()], f"{row.max():.4f}")
         for item, row in zip(items, probabilities, strict=True)
     )
     write_csv(folder / name, ("file", "label", "predicted", "confidence"), rows, log)
