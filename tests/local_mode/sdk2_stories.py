@@ -89,6 +89,18 @@ def two_hosts(given: Given) -> Any:
     return {"model_data": job.model_data}
 
 
+def go_on_from_a_model(given: Given) -> Any:
+    """Yesterday's model in the channel ``model``, and pictures of one class more."""
+    job = Estimator(
+        **common(given, session(given)),
+        hyperparameters=given["hyperparameters"],
+        model_uri=given["model_data"],
+        model_channel_name="model",
+    )
+    job.fit({"training": f"file://{given['data']}"})
+    return {"model_data": job.model_data}
+
+
 def script_in_serving(given: Given) -> Any:
     """A model folder of the built-in trainer, served by the serving image with a script of the user's own."""
     model = PyTorchModel(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.local_mode.conftest import BREEDS, SERVING_IMAGE, SMALL, TRAINING_IMAGE, LocalMode, Run, free_port
+from tests.unit.training_data import COLOURS, write_picture
 
 STORIES = Path(__file__).with_name("sdk2_stories.py")
 SCRIPT_HYPERPARAMETERS = {
@@ -66,6 +68,31 @@ def test_fit_deploy_predict_delete(
 def test_the_hyperparameters_of_an_estimator_arrive(example: Run) -> None:
     (line,) = re.findall(r"hyperparameters: (.*)", example.log)
     assert {f"{name}={value}" for name, value in SMALL.items()} <= set(line.split())
+
+
+def test_a_job_goes_on_from_the_model_of_another_with_a_new_class(
+    local_mode: LocalMode, sdk2_python: Path, few_pets: Path, model_data: str, tmp_path: Path
+) -> None:
+    for path in few_pets.iterdir():
+        shutil.copy(path, tmp_path)
+    for number in range(1, 9):
+        write_picture(tmp_path / f"zz_green_{number}.jpg", COLOURS["green"], (320, 240))
+    run = local_mode.story(
+        sdk2_python,
+        STORIES,
+        "go_on_from_a_model",
+        data=tmp_path,
+        model_data=model_data,
+        hyperparameters={"epochs": 0, "batch_size": SMALL["batch_size"]},
+    )
+    manifest = json.loads(archive(run.result["model_data"])["model.json"])
+    assert manifest["vocab"] == sorted([*BREEDS, "zz_green"])
+    assert manifest["lineage"]["classes"]["new"] == ["zz_green"]
+    parent = hashlib.sha256(archive(model_data)["model.json"]).hexdigest()
+    assert manifest["lineage"]["parent"]["model_json_sha256"] == parent
+    assert re.search(
+        rf"parent error_rate=\S+ on \d+ pictures of {len(BREEDS)} classes it knows; now error_rate=", run.log
+    )
 
 
 def test_script_data_and_model_on_s3(

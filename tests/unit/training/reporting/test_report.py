@@ -28,6 +28,7 @@ SUMMARY = {
     "validation_pictures": 4,
     "left_out": 1,
     "labels_from": "folders",
+    "notes": [{"channel": "training", "text": "1 table is not used", "example": EVIL}],
     "pretrained_weights": None,
     "training_seconds": 12.3,
     "hyperparameters": {"arch": "resnet18", "label_column": EVIL},
