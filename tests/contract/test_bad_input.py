@@ -81,7 +81,10 @@ def test_hyperparameters(train, tmp_path, parameters, words):
     ("content", "words"),
     [
         ('{"file": "red_0.jpg", "label": ' + "[" * 10_000 + "]" * 10_000 + "}", ["labels.jsonl", "nested too deep"]),
-        ('{"file": "red_0.jpg", "label": ["red", "big"]}', ["labels.jsonl has a list as label", "one text"]),
+        (
+            '{"file": "red_0.jpg", "label": ["red", "big"]}',
+            ["labels.jsonl, column label", "several labels", "task=multi"],
+        ),
     ],
 )
 def test_manifests(train, tmp_path, content, words):

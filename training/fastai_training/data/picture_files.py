@@ -56,7 +56,7 @@ class Tree:
     def unread(self) -> list[Note]:
         """What lies there and is neither a picture nor a table, by suffix."""
         notes = [
-            Note(f"{count} {suffix} files are no pictures that are read here", example)
+            Note(f"{count} files of the kind {suffix} are not read", example)
             for suffix, (count, example) in sorted(self.others.items())
         ]
         if self.unnamed:

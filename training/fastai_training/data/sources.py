@@ -174,7 +174,8 @@ def _unused_tables(channel: Channel, examples: Examples) -> list[Note]:
 
 
 def _unread(channel: Channel, reader: Reader, examples: Examples) -> list[Note]:
-    notes = channel.tree.unread()
+    told = " ".join(note.text for note in examples.notes)
+    notes = [note for note in channel.tree.unread() if not (note.text.startswith("1 ") and note.example in told)]
     if reader.lists_files and channel.tree.unnamed:
         used = {item.path for item in examples.items}
         rest = [path for path in channel.tree.unnamed if path not in used]
