@@ -83,7 +83,7 @@ def test_hyperparameters(train, tmp_path, parameters, words):
         ('{"file": "red_0.jpg", "label": ' + "[" * 10_000 + "]" * 10_000 + "}", ["labels.jsonl", "nested too deep"]),
         (
             '{"file": "red_0.jpg", "label": ["red", "big"]}',
-            ["labels.jsonl, column label", "several labels", "task=multi"],
+            ["column label", "several labels", "task=multi"],
         ),
     ],
 )
