@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from fastai_training.data.labels import TEST, TRAIN, VALID, DataError
 from fastai_training.quoting import shown
@@ -29,6 +30,8 @@ _NAME = re.compile(
     r"(?:[\s_.-]*(?:images?|imgs?|pictures?|photos?|data|dataset|set|labels?|split|\d+))*$",
     re.IGNORECASE,
 )
+#: seg_train, cats-val; of CycleGAN's folders trainA and testA the letter is the class.
+_PART = re.compile(r"^(?:(?P<before>.*[^\s_.-])[\s_.-]+)?(?P<word>(?i:" + "|".join(_WORDS) + r"))(?P<after>[A-Z]?)$")
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "dataset_split", "data_set")
 VALID_COLUMNS = ("is_valid", "is_validation", "valid", "is_val")
 FOLD_COLUMNS = ("fold", "kfold", "cv_fold")
@@ -38,6 +41,26 @@ def split_of_name(name: str) -> str:
     """Return TRAIN, VALID or TEST for a folder or file of such a name (``val_images``); "" for any other."""
     match = _NAME.match(name)
     return _WORDS[match["word"].lower()] if match else ""
+
+
+def splits_of_siblings(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the part of a split that each folder of one parent is for, and what else its name says.
+
+    The split is one for training and at least one more of the same kind: ``train`` and ``val``; ``cats_train`` and
+    ``cats_val``, where ``cats`` is said besides if there are other kinds. Empty where there is none: a class may be
+    called ``train``, or ``toy_train``.
+    """
+    known = {name: split for name in sorted(names) if (split := split_of_name(name))}
+    if TRAIN in known.values() and len(set(known.values())) > 1:
+        return {name: (split, "") for name, split in known.items()}
+    kinds: dict[str, dict[str, str]] = defaultdict(dict)
+    for name in sorted(names):
+        if match := _PART.match(name):
+            kinds[(match["before"] or "") + match["after"]][name] = _WORDS[match["word"].lower()]
+    whole = {kind: found for kind, found in kinds.items() if TRAIN in found.values() and len(set(found.values())) > 1}
+    return {
+        name: (split, kind if len(whole) > 1 else "") for kind, found in whole.items() for name, split in found.items()
+    }
 
 
 def _of_flag(value: str) -> str:

@@ -45,22 +45,15 @@ def _detect(channel: Channel) -> tuple[Reader, Examples]:
     if channel.labels:
         held = ", ".join(shown(path.name) for path in channel.labels[:5])
         raise DataError(f"no file of the channel with the labels is a list or table of pictures with labels: {held}")
-    unnamed = [name for name, why in names.read(channel).skipped if why == names.NO_LABEL]
-    example = unnamed[0] if unnamed else channel.name(channel.pictures[0])
-    told = (
-        f"{len(unnamed)} of {len(channel.pictures)} names are not like shiba_inu_12.jpg (for example {shown(example)})"
-        if unnamed
-        else f"names such as {shown(example)} are what cameras give"
-    )
     absent = " and ".join(reader.absent for reader in reversed(READERS.values()) if reader.absent)
     raise DataError(
-        f"can't tell the labels: {told}, there are {absent}. Arrange the "
+        f"can't tell the labels: {names.why_not(channel)}; there are {absent}. Arrange the "
         "pictures in a folder for each class, or add a manifest (.csv with file and label)" + _said(channel.notes)
     )
 
 
 def _said(notes: list[Note]) -> str:
-    return "".join(f"; {note.text}" for note in notes[:3])
+    return "".join(f"; {note.text}" for note in _once(notes)[:3])
 
 
 def _check(examples: Examples, channel: Channel) -> None:
@@ -77,7 +70,7 @@ def _check(examples: Examples, channel: Channel) -> None:
         raise DataError(
             f"labels from {examples.source} give {held} ({len(examples.skipped)} pictures have "
             "none); at least two classes are needed: check the folder, or set label_from to "
-            f"{', '.join(others)} or {last}"
+            f"{', '.join(others)} or {last}" + _said(channel.notes)
         )
     if len(examples.vocab) > 1 and (fault := vocabulary_fault(examples.vocab)):  # what serving would refuse
         raise DataError(f"labels from {examples.source} can't be classes: the vocabulary {fault}")

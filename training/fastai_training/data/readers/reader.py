@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fastai_training.data.file_index import FileIndex
 from fastai_training.data.labels import Examples, Note
+from fastai_training.data.masks import split_off
 from fastai_training.data.picture_files import Tree
 
 AUTO = "auto"
@@ -56,6 +57,12 @@ class Channel:
     @cached_property
     def index(self) -> FileIndex:
         return FileIndex(self.tree)
+
+    def without_masks(self, *, sure: bool = False) -> list[Path]:
+        """Return the pictures without masks, which are noted; ``sure`` as ``masks.split_off`` has it."""
+        pictures, notes = split_off(self.tree, sure=sure)
+        self.notes.extend(notes)
+        return pictures
 
     def name(self, path: Path) -> str:
         """Return ``path`` relative to the channel's folder."""
