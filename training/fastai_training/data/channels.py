@@ -91,12 +91,16 @@ def find_channels(paths: MLPaths) -> Channels:
             f"no channel named {TRAINING} in {paths.data} ({held}); pass the pictures as the channel training"
         )
     labels: dict[str, list[Path]] = {}
-    for name, channel in LABEL_CHANNELS.items():
-        if name in present:
-            labels.setdefault(channel, []).append(present[name])
-    used = {*found.values(), *LABEL_CHANNELS, *_OF_THE_SDK}
+    unread = []
+    for name, path in present.items():
+        if name in LABEL_CHANNELS:
+            channel = LABEL_CHANNELS[name]
+            unread += _unread_of_labels(name, path, channel, found)
+            if not channel or found[channel]:
+                labels.setdefault(channel, []).append(path)
+        elif name not in {*found.values(), *_OF_THE_SDK}:
+            unread.append(_unread(name, path, found))
     folders = {channel: present.get(name) for channel, name in found.items()}
-    unread = tuple(_unread(name, path, found) for name, path in present.items() if name not in used)
     return Channels(
         present[found[TRAINING]],
         folders[VALIDATION],
@@ -104,13 +108,29 @@ def find_channels(paths: MLPaths) -> Channels:
         folders[TEST],
         folders[MODEL],
         labels,
-        unread,
+        tuple(unread),
     )
 
 
-def _unread(name: str, path: Path, found: Mapping[str, str]) -> str:
+def _held(path: Path) -> str:
     tree = read_tree(path)
-    held = f"{len(tree.pictures)} pictures, {len(tree.tables)} tables"
+    return f"{len(tree.pictures) + len(tree.records)} files of pictures, {len(tree.tables)} tables"
+
+
+def _unread_of_labels(name: str, path: Path, channel: str, found: Mapping[str, str]) -> list[str]:
+    """What of a channel of labels is not read, in words."""
+    if channel and not found[channel]:
+        return [f"channel {shown(name)} is not read ({_held(path)}): there is no channel {channel} for its labels"]
+    tree = read_tree(path)
+    if not tree.tables:
+        return [f"channel {shown(name)} is not read ({_held(path)}): it has no list or table of labels"]
+    if tree.pictures or tree.records:
+        return [f"channel {shown(name)} is read for labels alone ({_held(path)}); pass pictures as {TRAINING}"]
+    return []
+
+
+def _unread(name: str, path: Path, found: Mapping[str, str]) -> str:
+    held = _held(path)
     for channel, names in ALIASES.items():
         if name in names:
             return f"channel {shown(name)} is not read ({held}): the channel {found[channel]} is taken for {channel}"

@@ -52,10 +52,18 @@ class Tree:
         """Return ``path`` as text, relative to the root."""
         return str(path)[len(str(self.root)) :].lstrip("/") if path.is_absolute() else str(path.relative_to(self.root))
 
+    def use(self, path: Path) -> None:
+        """Count a file that is read after all no longer among ``others``."""
+        suffix, name = path.suffix.lower(), self.relative(path)
+        if path.is_relative_to(self.root) and suffix in self.others:
+            count, example = self.others.pop(suffix)
+            if count > 1:
+                self.others[suffix] = (count - 1, "" if example == name else example)
+
     def unread(self) -> list[Note]:
         """What lies there and is neither a picture nor a table, by suffix."""
         notes = [
-            Note(f"{count} {suffix} files are no pictures that are read here", example)
+            Note(f"{count} {suffix} files are not used: they are no pictures that are read here", example)
             for suffix, (count, example) in sorted(self.others.items())
         ]
         if self.unnamed:

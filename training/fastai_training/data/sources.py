@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,14 +129,16 @@ def find_examples(
     *,
     labels: Iterable[Path] = (),
     known: Iterable[str] = (),
+    class_names: Mapping[str, str] | None = None,
 ) -> Examples:
     """Find the labelled pictures of a channel's folder.
 
     ``asked.label_from``: a name of ``READERS``, or auto for the first of them whose files are there. ``labels``:
     tables and lists that came in a channel of their own; then the labels are theirs. ``known``: the classes of the
-    training channel, where another is read. Raises DataError when there are no pictures, no labels, or only one class.
+    training channel, where another is read; ``class_names``: what it calls the class indices, if it has any. Raises
+    DataError when there are no pictures, no labels, or only one class.
     """
-    channel = Channel(root, _read_files(root), asked, tuple(labels), frozenset(known))
+    channel = Channel(root, _read_files(root), asked, tuple(labels), frozenset(known), class_names or {})
     if asked.label_from == AUTO:
         reader, examples = _detect(channel)
     else:
@@ -147,6 +149,9 @@ def find_examples(
         channel.notes.extend(_unused_tables(channel, examples))
     elif links := [name for name, why in channel.tree.skipped if "leads nowhere" in why]:
         channel.notes.append(Note(f"{len(links)} links lead nowhere", links[0]))
+    if channel.tree.records and reader.name != "recordio":
+        text = f"{len(channel.tree.records)} RecordIO files are not used, since labels come from {examples.source}"
+        channel.notes.append(Note(text, channel.name(channel.tree.records[0])))
     examples.notes = _unread(channel, reader, examples) + _once(channel.notes) + examples.notes
     examples.items = _with_groups(channel, _one_form(examples.items, examples.notes))
     _check(examples, channel)

@@ -19,8 +19,8 @@ def test_channels_go_by_their_names(tmp_path):
     found = find_channels(paths)
     assert (found.training, found.validation) == (data / "training", data / "validation")
     assert found.unread == (
-        "channel train is not read (0 pictures, 0 tables): the channel training is taken for training",
-        "channel valid is not read (0 pictures, 0 tables): the channel validation is taken for validation",
+        "channel train is not read (0 files of pictures, 0 tables): the channel training is taken for training",
+        "channel valid is not read (0 files of pictures, 0 tables): the channel validation is taken for validation",
     )
 
 
@@ -30,7 +30,7 @@ def test_a_channel_that_nobody_reads_is_named_with_what_it_holds(tmp_path):
     write_pictures(paths.data / "validaton", 2)
     (paths.data / "code").mkdir()
     assert find_channels(paths).unread == (
-        "channel validaton is not read (6 pictures, 0 tables); did you mean validation?",
+        "channel validaton is not read (6 files of pictures, 0 tables); did you mean validation?",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,8 @@ class Channel:
     """A channel's folder, the files in it, and what the user said of labels.
 
     ``labels``: tables and lists that came in a channel of their own. ``known``: the classes of the training channel,
-    where another is read. ``notes`` takes what a reader has to say whether or not it is the one that is used.
+    where another is read, and ``class_names`` what training calls the class indices. ``notes`` takes what a reader has
+    to say whether or not it is the one that is used.
     """
 
     root: Path
@@ -43,6 +44,7 @@ class Channel:
     asked: Asked = Asked()
     labels: tuple[Path, ...] = ()
     known: frozenset[str] = frozenset()
+    class_names: Mapping[str, str] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
 
     @property
