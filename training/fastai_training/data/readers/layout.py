@@ -166,10 +166,11 @@ def _level(channel: Channel, firsts: set[str], lasts: set[str], flat: set[str]) 
     """``firsts`` and ``lasts``: of the pictures in folders of folders; ``flat``: the folders that hold pictures."""
     if channel.known and (firsts <= channel.known) != (lasts <= channel.known):
         return FIRST if firsts <= channel.known else LAST
-    say_nothing = [len(names) == 1 or all(map(_GENERIC.match, names)) for names in (firsts, lasts)]
-    if say_nothing == [False, True]:
+    first_says_nothing = len(firsts | flat) == 1 or all(map(_GENERIC.match, firsts))
+    last_says_nothing = len(lasts) == 1 or all(map(_GENERIC.match, lasts))
+    if last_says_nothing and not first_says_nothing:
         return FIRST
-    if say_nothing == [True, False] and not flat:
+    if first_says_nothing and not last_says_nothing and not flat:
         return LAST
     raise DataError(
         f"can't tell the classes: pictures lie in folders of folders, and both may be the class: the first "
