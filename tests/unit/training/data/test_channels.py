@@ -71,3 +71,31 @@ def test_without_a_training_channel_it_says_what_there_is(tmp_path):
     (paths.data / "pictures").mkdir(parents=True)
     with pytest.raises(DataError, match="there is only pictures"):
         find_channels(paths)
+
+
+def test_what_a_channel_of_labels_lacks_or_has_too_much_of_is_named(tmp_path):
+    paths = MLPaths(tmp_path)
+    for name in ("train", "train_lst", "test_lst", "labels", "manifest"):
+        (paths.data / name).mkdir(parents=True)
+    (paths.data / "test_lst" / "test.lst").write_text("0\t0\ta.jpg\n")
+    write_pictures(paths.data / "labels", 1)
+    (paths.data / "manifest" / "output.manifest").write_text("{}\n")
+    write_pictures(paths.data / "manifest", 2)
+    found = find_channels(paths)
+    assert found.unread == (
+        "channel labels is not read (3 files of pictures, 0 tables): it has no list or table of labels",
+        "channel manifest is read for labels alone (6 files of pictures, 1 tables); pass pictures as training",
+        "channel test_lst is not read (0 files of pictures, 1 tables): there is no channel test for its labels",
+        "channel train_lst is not read (0 files of pictures, 0 tables): it has no list or table of labels",
+    )
+    assert [path.name for path in found.labels_of("training")] == ["output.manifest"]
+
+
+def test_files_of_records_are_counted_in_a_channel_that_nobody_reads(tmp_path):
+    paths = MLPaths(tmp_path)
+    for name in ("train", "Validation"):
+        (paths.data / name).mkdir(parents=True)
+    (paths.data / "Validation" / "val.rec").touch()
+    assert find_channels(paths).unread == (
+        "channel Validation is not read (1 files of pictures, 0 tables); did you mean validation?",
+    )
