@@ -14,11 +14,19 @@ from fastai_training.data.readers.reader import AUTO, Channel
 from fastai_training.quoting import shown
 
 FIRST, LAST = "first", "last"
+_COUNTED = (
+    r"(?:batch|part|day|session|set|folder|group|site|seq|sequence|fold|patient|subject|case|slide|video|clip|cam|camera|"
+    r"view|scene|study|series|visit|week|month)"
+)
 #: Folders that say nothing of a class: collections, years, dates, numbers, whose pictures they are.
 _GENERIC = re.compile(
     r"^(?:(?:images?|imgs?|pictures?|pics?|photos?|jpe?gs?|pngs?|raw|all|data|files?|originals?|frames?|crops?|"
-    r"batch|part|day|session|set|folder|group|site|seq|sequence|fold|patient|subject|case|slide|video|clip|cam|camera|"
-    r"view|scene|study|series|visit|week|month)[\s_.-]*\d*|\d[\d\s_.-]*)$",
+    rf"{_COUNTED})[\s_.-]*\d*|\d[\d\s_.-]*)$",
+    re.IGNORECASE,
+)
+#: The parts of a collection, by number or day; 100CANON is a camera's.
+_PART_OF_ALL = re.compile(
+    rf"^(?:{_COUNTED}[\s_.-]*\d+|\d{{3}}[a-z_]{{5}}|photos from \d{{4}}|(?:19|20)\d\d[-_.]?\d\d[-_.]?\d\d)$",
     re.IGNORECASE,
 )
 Folders = tuple[str, ...]
@@ -31,6 +39,16 @@ class Place:
     path: Path
     folders: Folders
     split: str
+
+
+def says_nothing(folder: str) -> bool:
+    """Return whether a folder is called as collections of pictures are: images, 2023, patient_1."""
+    return bool(_GENERIC.match(folder))
+
+
+def is_part_of_all(folder: str) -> bool:
+    """Return whether a folder is called as a numbered or dated part of a collection is: batch_1, 2023-01-31."""
+    return bool(_PART_OF_ALL.match(folder))
 
 
 def _common(folders: Sequence[Folders]) -> int:
@@ -90,19 +108,15 @@ def _with_splits(
                 break
         else:
             outside["/".join(one[: base + 1])].append(path)
-    if len(parents) > 1 and outside:
-        have, lack = ", ".join("/".join(one) for one in sorted(parents)[:3]), ", ".join(sorted(outside)[:3]) or "."
-        raise DataError(
-            f"some folders have a split in them ({shown(have)}), others have none ({shown(lack)}): give each the "
-            "folders train and val, or none"
-        )
+    if len(parents) > 1:
+        _refuse_several(parents, outside, {below[0] for found in of_part.values() for _, below in found if below})
     places: list[Place] = []
     counts: Counter[str] = Counter()
     for part, found in of_part.items():
         *above, name = part
         split, rest = parents[tuple(above)][name]
         before = (*above[base:], *([rest] if rest else []))
-        wrapped = all(below[:1] == (name,) or (below and split_of_name(below[0]) == split) for _, below in found)
+        wrapped = _is_wrapped([below for _, below in found], name, split)
         places += [Place(path, before + below[wrapped:], split) for path, below in found]
         counts[name] += len(found)
     told = ", ".join(f"{shown(name)} ({count})" for name, count in counts.items())
@@ -112,6 +126,35 @@ def _with_splits(
         text = f"{len(paths)} pictures {where} are not used, since they are in no part of the split"
         channel.notes.append(Note(text, channel.name(paths[0])))
     return places
+
+
+def _refuse_several(parents: Iterable[Folders], outside: Iterable[str], below: set[str]) -> None:
+    """Raise DataError for several splits that are not those of the classes.
+
+    ``outside``: folders without a split; ``below``: what lies in the parts of the splits.
+    """
+    have = _some({"/".join(one) for one in parents})
+    if lack := sorted(outside):
+        raise DataError(
+            f"some folders have a split in them ({have}), others have none ({_some(set(lack)) or '.'}): give each the "
+            "folders train and val, or none"
+        )
+    if len({name for name in below if not says_nothing(name)}) > 1:
+        raise DataError(
+            f"several folders have a split and classes in them ({have}); leave one, or merge them: what one trains on "
+            "may be what the other validates on"
+        )
+
+
+def _is_wrapped(folders: list[Folders], part: str, split: str) -> bool:
+    """Whether all of a split's part lies in one more folder that says nothing: train/train, train/images/cat."""
+    names = {below[0] if below else "" for below in folders}
+    if len(names) > 1:
+        return False
+    (name,) = names
+    if name == part or (name and split_of_name(name) == split):
+        return True
+    return says_nothing(name) and all(len(below) > 1 for below in folders)
 
 
 def class_of(place: Place, level: str, holders: set[Folders]) -> str:
@@ -166,8 +209,8 @@ def _level(channel: Channel, firsts: set[str], lasts: set[str], flat: set[str]) 
     """``firsts`` and ``lasts``: of the pictures in folders of folders; ``flat``: the folders that hold pictures."""
     if channel.known and (firsts <= channel.known) != (lasts <= channel.known):
         return FIRST if firsts <= channel.known else LAST
-    first_says_nothing = len(firsts | flat) == 1 or all(map(_GENERIC.match, firsts))
-    last_says_nothing = len(lasts) == 1 or all(map(_GENERIC.match, lasts))
+    first_says_nothing = len(firsts | flat) == 1 or all(map(says_nothing, firsts))
+    last_says_nothing = len(lasts) == 1 or all(map(says_nothing, lasts))
     if last_says_nothing and not first_says_nothing:
         return FIRST
     if first_says_nothing and not last_says_nothing and not flat:

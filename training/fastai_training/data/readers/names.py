@@ -43,14 +43,18 @@ def read(channel: Channel) -> Examples:
     return _labelled(channel, read_layout(channel, channel.without_masks(sure=True)), sure=True)
 
 
-def _detect(channel: Channel) -> Examples | None:
-    places = read_layout(channel, channel.without_masks())
+def read_if_telling(channel: Channel, places: list[Place]) -> Examples | None:
+    """Return what names say of ``places`` where it may be classes, else None."""
     examples = _labelled(channel, places, sure=False)
     if len(examples.items) < LEAST_LABELLED * (len(examples.items) + len(examples.skipped)):
         return None
     if _doubt(examples) and not set(examples.vocab) <= channel.known:
         return None
     return examples
+
+
+def _detect(channel: Channel) -> Examples | None:
+    return read_if_telling(channel, read_layout(channel, channel.without_masks()))
 
 
 def _doubt(examples: Examples) -> str:

@@ -127,3 +127,44 @@ def test_masks_alone_say_why_there_is_nothing_to_train_on(tmp_path):
     write_empty(tmp_path, "images/scene_{}.png", "labels/scene_{}_P.png")
     with pytest.raises(DataError, match=r"only the class 'scene'.*4 files in labels are not used.*masks"):
         find_examples(tmp_path)
+
+
+COLLECTIONS = (
+    ["batch_1/{}.jpg", "batch_2/{}.jpg"],
+    ["DCIM/100CANON/IMG_{}.JPG", "DCIM/101CANON/IMG_{}.JPG"],
+    ["2023-01-30/{}.jpg", "2023-01-31/{}.jpg"],
+    ["Takeout/Photos from 2022/{}.jpg", "Takeout/Photos from 2023/{}.jpg"],
+    ["patient1/{}.jpg", "patient2/{}.jpg"],
+)
+
+
+@pytest.mark.parametrize("patterns", COLLECTIONS)
+def test_parts_of_a_collection_are_classes_only_if_the_user_says_so(tmp_path, patterns):
+    with pytest.raises(DataError, match=r"are called as parts of a collection are.*set label_from=folders"):
+        labels(tmp_path, *patterns, asked=Asked())
+    found = labels(tmp_path)
+    assert list(found.values()) == [4, 4]
+    assert labels(tmp_path, asked=Asked(), known=tuple(found)) == found, "training's user has said so"
+
+
+BY_NAME = (
+    ["images/pug_{}.jpg", "images/tabby_{}.jpg", "docs/pug_1{}.jpg"],
+    ["part1/pug_{}.jpg", "part1/tabby_{}.jpg", "part2/pug_1{}.jpg"],
+    ["2022/pug_{}.jpg", "2022/tabby_{}.jpg", "2023/pug_1{}.jpg"],
+    ["images/pug_{}.jpg", "images/tabby_{}.jpg", "masks/pug_{}.jpg", "masks/tabby_{}.jpg"],
+)
+
+
+@pytest.mark.parametrize("patterns", BY_NAME)
+def test_folders_that_say_nothing_and_names_that_do_are_asked_for(tmp_path, patterns):
+    with pytest.raises(DataError, match=r"pictures in \w+ begin with \(pug, tabby\): set label_from to"):
+        labels(tmp_path, *patterns, asked=Asked())
+    assert set(labels(tmp_path, asked=Asked("names"))) == {"pug", "tabby"}
+    assert len(labels(tmp_path)) == 2
+
+
+def test_numbers_and_words_of_collections_are_classes_like_others(tmp_path):
+    found = labels(tmp_path, "0/a_{}.jpg", "0/b_{}.jpg", "1/a_{}.jpg", asked=Asked())
+    assert found == {"0": 8, "1": 4}
+    assert labels(tmp_path / "words", "data/{}.jpg", "images/{}.jpg", asked=Asked()) == {"data": 4, "images": 4}
+    assert labels(tmp_path / "years", "2020/{}.jpg", "2021/{}.jpg", asked=Asked()) == {"2020": 4, "2021": 4}

@@ -56,6 +56,10 @@ SPLITS = {
         ],
         {(label, part): 4 for part in ("train", "test") for label in "AB"},
     ),
+    "a folder of images in one part alone": (
+        ["train/images/a/{}.jpg", "train/images/b/{}.jpg", "val/a/{}.jpg"],
+        {("a", "train"): 4, ("b", "train"): 4, ("a", "valid"): 4},
+    ),
     "a class is called train": (
         ["train/{}.jpg", "car/{}.jpg", "plane/{}.jpg"],
         {(n, ""): 4 for n in ("train", "car", "plane")},
@@ -105,6 +109,19 @@ def test_a_split_in_some_classes_only_is_refused(tmp_path):
     channel = channel_of(tmp_path, "a/train/{}.jpg", "a/val/{}.jpg", "b/train/{}.jpg", "b/val/{}.jpg", "c/{}.jpg")
     with pytest.raises(DataError, match=r"some folders have a split in them \(a, b\), others have none \(c\)"):
         read_layout(channel, channel.pictures)
+
+
+@pytest.mark.parametrize("outer", ["imagenette2", "fold_1"])
+def test_several_data_sets_with_a_split_each_are_refused(tmp_path, outer):
+    parts = [f"{part}/{label}/{{}}.jpg" for part in ("train", "val") for label in ("cat", "dog")]
+    channel = channel_of(tmp_path, *(f"{outer}/{part}" for part in parts), *(f"other/{part}" for part in parts))
+    with pytest.raises(DataError, match=rf"have a split and classes in them \({outer}, other\); leave one"):
+        read_layout(channel, channel.pictures)
+
+
+def test_years_below_the_split_of_a_class_are_no_classes(tmp_path):
+    channel = channel_of(tmp_path, *(f"{name}/{part}/2023/{{}}.jpg" for name in "ab" for part in ("train", "val")))
+    assert set(arranged(channel)) == {(f"{name}/2023", part) for name in "ab" for part in ("train", "valid")}
 
 
 def test_the_folder_of_a_known_class_is_kept_though_all_lie_in_it(tmp_path):
@@ -159,7 +176,6 @@ EITHER = {
         "a, b, docs",
     ),
     "numbers in numbers": (["1/10/{}.jpg", "2/20/{}.jpg"], "1, 2", "10, 20"),
-    "two data sets": ([f"{one}/{part}/{one}a/{{}}.jpg" for one in "xy" for part in ("train", "val")], "x, y", "xa, ya"),
 }
 
 
