@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
 
 from fastai_training.data.labels import TEST, TRAIN, VALID, DataError
 from fastai_training.quoting import shown
@@ -27,11 +28,13 @@ _WORDS = {
 #: train, train_images, val-set, test1, TrainingData.
 _NAME = re.compile(
     r"^(?:images?|imgs?|pictures?|photos?|data|set)?[\s_.-]*(?P<word>" + "|".join(_WORDS) + r")"
-    r"(?:[\s_.-]*(?:images?|imgs?|pictures?|photos?|data|dataset|set|labels?|split|\d+))*$",
+    r"(?:[\s_.-]*(?:images?|imgs?|pictures?|photos?|data|dataset|set|labels?|split|of|\d+))*$",
     re.IGNORECASE,
 )
 #: seg_train, cats-val; of CycleGAN's folders trainA and testA the letter is the class.
-_PART = re.compile(r"^(?:(?P<before>.*[^\s_.-])[\s_.-]+)?(?P<word>(?i:" + "|".join(_WORDS) + r"))(?P<after>[A-Z]?)$")
+_PART = re.compile(
+    r"^(?:(?P<before>.*[^\s_.-])[\s_.-]+)?(?P<word>(?i:" + "|".join(_WORDS) + r"))(?P<after>[A-Z]?)(?:[\s_.-]*\d+)?$"
+)
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "dataset_split", "data_set")
 VALID_COLUMNS = ("is_valid", "is_validation", "valid", "is_val")
 FOLD_COLUMNS = ("fold", "kfold", "cv_fold")
@@ -61,6 +64,31 @@ def splits_of_siblings(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     return {
         name: (split, kind if len(whole) > 1 else "") for kind, found in whole.items() for name, split in found.items()
     }
+
+
+def splits_of_files(names: Sequence[str]) -> list[str]:
+    """Return the part of a split that each file is for, by its own name or that of its folder; "" for each where none.
+
+    ``train.rec`` and ``val.rec``, ``pets_train.lst`` and ``pets_val.lst``, ``train/0.rec`` and ``val/0.rec``. Raises
+    DataError where some say a part and others don't.
+    """
+    paths = [PurePosixPath(name) for name in names]
+    for parts in ([path.stem for path in paths], [path.parent.name for path in paths]):
+        matches = [_PART.match(part) for part in parts]
+        splits = [
+            split_of_name(part) or (_WORDS[match["word"].lower()] if match else "")
+            for part, match in zip(parts, matches, strict=True)
+        ]
+        if TRAIN not in splits or len({*splits, ""}) < 3:
+            continue
+        if "" in splits:
+            known, other = names[splits.index(TRAIN)], names[splits.index("")]
+            raise DataError(
+                f"{shown(known)} is a part of a split by its name, {shown(other)} is none; call each as what it is for "
+                "(train, val or test), or leave it out"
+            )
+        return splits
+    return [""] * len(names)
 
 
 def _of_flag(value: str) -> str:

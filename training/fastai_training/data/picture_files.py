@@ -14,6 +14,7 @@ from fastai_training.data.labels import Note
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".manifest", ".json", ".lst"})
 #: Files that hold many pictures (MXNet's RecordIO).
 RECORD_SUFFIXES = frozenset({".rec"})
+_ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
 #: What file servers and desktops leave beside pictures.
 _CLUTTER = frozenset({"@eadir", "#recycle", "thumbs.db", "desktop.ini", "$recycle.bin"})
 #: Folders of the system, which a link that went astray leads to; nobody keeps pictures there, and /proc has no end.
@@ -63,7 +64,11 @@ class Tree:
     def unread(self) -> list[Note]:
         """What lies there and is neither a picture nor a table, by suffix."""
         notes = [
-            Note(f"{count} {suffix} files are not used: they are no pictures that are read here", example)
+            Note(
+                f"{count} {suffix} files are not used: "
+                + ("unpack archives" if suffix in _ARCHIVES else "they are no pictures that are read here"),
+                example,
+            )
             for suffix, (count, example) in sorted(self.others.items())
         ]
         if self.unnamed:

@@ -97,6 +97,9 @@ class _Reader:
             named = "; ".join(f"{shown(name)}: {shown(why)}" for name, why in usable.skipped[:5])
             more = " ..." if len(usable.skipped) > 5 else ""
             self.say(f"channel {channel}: {len(usable.skipped)} pictures left out ({named}{more})")
+        if lost := sorted(set(found.vocab) - set(usable.vocab)):
+            text = f"{len(lost)} of {len(found.vocab)} classes have no picture that can be read"
+            self.note(channel, Note(text, ", ".join(lost[:_SHOWN_CLASSES])))
         self.skipped += [(channel, name, why) for name, why in usable.skipped]
         self.digests |= usable.digests
         return usable
@@ -122,7 +125,7 @@ def _refuse_unknown(where: str, items: Sequence[Example], vocab: Sequence[str]) 
     if unknown:
         raise DataError(
             f"the {where} has classes that training does not: {', '.join(map(shown, unknown[:5]))}; "
-            "label both channels the same way"
+            "label both the same way, or take these pictures out"
         )
 
 

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from fastai_training.data.given_split import read_column, split_column, split_of_name, splits_of_siblings
+from fastai_training.data.given_split import (
+    read_column,
+    split_column,
+    split_of_name,
+    splits_of_files,
+    splits_of_siblings,
+)
 from fastai_training.data.labels import DataError
 
 RIGHT = {
@@ -88,3 +94,28 @@ def test_a_fold_validates():
 def test_the_columns_of_a_split_are_known_by_name():
     assert split_column(["file", "Is_Valid", "split"]) == "Is_Valid"
     assert split_column(["file", "label"]) == ""
+
+
+FILES = {
+    ("train.rec", "val.rec"): ["train", "valid"],
+    ("pets_train.lst", "pets_val.lst", "pets_test.lst"): ["train", "valid", "test"],
+    ("caltech-256-60-train.rec", "val.rec"): ["train", "valid"],
+    ("train_0.rec", "train_1.rec", "val.rec"): ["train", "train", "valid"],
+    ("train-00000-of-00002.rec", "train-00001-of-00002.rec", "val-00000-of-00001.rec"): ["train", "train", "valid"],
+    ("train/0.rec", "train/1.rec", "set/val/0.rec"): ["train", "train", "valid"],
+    ("data-0.rec", "data-1.rec"): ["", ""],
+    ("train.rec",): [""],
+    ("train.rec", "extra.rec"): ["", ""],
+    ("val.rec", "test.rec"): ["", ""],
+    (): [],
+}
+
+
+@pytest.mark.parametrize("names", FILES)
+def test_files_are_for_the_part_that_their_name_or_folder_says(names):
+    assert splits_of_files(names) == FILES[names]
+
+
+def test_a_file_of_no_part_beside_those_of_a_split_is_refused():
+    with pytest.raises(DataError, match=r"train\.rec is a part of a split by its name, extra\.rec is none"):
+        splits_of_files(["extra.rec", "train.rec", "val.rec"])

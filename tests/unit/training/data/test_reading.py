@@ -180,3 +180,13 @@ def test_copies_across_the_channels_are_named(tmp_path):
         write_pictures(tmp_path / folder, 2)
     _, said = read_folders(tmp_path / "t", validation=tmp_path / "v")
     assert "data: 6 pictures are on both sides of the split (train and valid), byte for byte the same" in said
+
+
+def test_a_class_without_a_readable_picture_is_named(tmp_path):
+    for name in ("warm", "cold"):
+        write_pictures(tmp_path / name, 3, ("red",))
+    (tmp_path / "hot").mkdir()
+    (tmp_path / "hot" / "1.jpg").write_bytes(b"")
+    data, said = read_folders(tmp_path)
+    assert data.vocab == ["cold", "warm"]
+    assert "channel training: 1 of 3 classes have no picture that can be read (for example hot)" in said

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastai_training.data.given_split import split_of_name
+from fastai_training.data.given_split import splits_of_files
 from fastai_training.data.labels import DataError, Examples, Note
 from fastai_training.data.readers import rows
 from fastai_training.data.readers.class_names import name_classes
@@ -78,16 +78,18 @@ def lists_of(channel: Channel) -> list[Path]:
 
 
 def _read(channel: Channel, paths: list[Path]) -> Examples:
-    parts = [split_of_name(path.stem) for path in paths]
-    if len(paths) > 1 and not (all(parts) and len(set(parts)) == len(parts)):
+    parts = splits_of_files([channel.name(path) for path in paths])
+    if len(paths) > 1 and not all(parts):
         names = ", ".join(shown(channel.name(path)) for path in paths)
         raise DataError(f"several lists in {channel.root}: {names}; leave one, or call them train.lst and val.lst")
     whole = rows.Rows("", [], [])
+    counts: list[str] = []
     for path, split in zip(paths, parts, strict=True):
         found = read_list(path)
         rows.refuse_several(shown(found.name), found.labels, found.paths)
         indices = [labels[0] for labels in found.labels]
         check_indices(shown(found.name), indices, found.paths)
+        counts.append(f"{shown(found.name)} ({len(indices)})")
         whole.name += f", {found.name}" if whole.name else found.name
         whole.files += found.paths
         whole.labels += indices
@@ -96,6 +98,8 @@ def _read(channel: Channel, paths: list[Path]) -> Examples:
         channel, [channel.root, *(path.parent for path in paths)], whole.labels, whole.files
     )
     whole.labels = [class_names[index] for index in whole.labels]
+    if any(parts):
+        whole.notes.append(Note(f"the lists {', '.join(counts[:5])} are a split, used as it is"))
     others = [channel.name(path) for path in channel.tables if path not in paths]
     if others:
         text = f"{len(others)} tables are not used, since labels come from {shown(whole.name)}"

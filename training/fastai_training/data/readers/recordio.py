@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastai_training.data.given_split import split_of_name
+from fastai_training.data.given_split import split_of_name, splits_of_files
 from fastai_training.data.labels import DataError, Example, Examples, Note
 from fastai_training.data.readers import rows
 from fastai_training.data.readers.class_names import name_classes
@@ -115,9 +115,7 @@ def _file(folder: Path, place: int, record: Record, path: str) -> Path:
 
 def _read(channel: Channel) -> Examples:
     records = channel.tree.records
-    parts = [split_of_name(path.stem) for path in records]
-    if not all(parts) or len(set(parts)) < 2:
-        parts = [""] * len(records)  # the shards of one set
+    parts = splits_of_files([channel.name(path) for path in records])
     more = f" and {len(records) - 3} more" if len(records) > 3 else ""
     examples = Examples(channel.root, [], f"recordio {', '.join(shown(path.name) for path in records[:3])}{more}")
     files = [_unpack(channel, path, split) for path, split in zip(records, parts, strict=True)]
@@ -132,6 +130,9 @@ def _read(channel: Channel) -> Examples:
             Example(picture, examples.class_names[label], split=file.split)
             for picture, label in zip(file.pictures, file.labels, strict=True)
         ]
+    if any(parts):
+        counts = ", ".join(f"{shown(file.path.name)} ({len(file.pictures)})" for file in files[:5])
+        examples.notes.append(Note(f"the files {counts} are a split, used as it is"))
     _note_unused(channel, examples, {file.used_list for file in files})
     return examples
 

@@ -93,14 +93,23 @@ def test_paths_that_are_not_there_are_counted_and_named(tmp_path):
         find_examples(tmp_path)
 
 
-def test_lists_of_the_parts_of_a_split_are_read_together(tmp_path):
-    write_list(pictures(tmp_path) / "train.lst", ROWS[:6])
-    write_list(tmp_path / "val.lst", ROWS[6:7])  # one class: its name is known by the other list
+@pytest.mark.parametrize("prefix", ["", "pets_"])  # im2rec's lists have one
+def test_lists_of_the_parts_of_a_split_are_read_together(tmp_path, prefix):
+    write_list(pictures(tmp_path) / f"{prefix}train.lst", ROWS[:6])
+    write_list(tmp_path / f"{prefix}val.lst", ROWS[6:7])  # one class: its name is known by the other list
     found = find_examples(tmp_path)
+    assert any(f"{prefix}train.lst (6), {prefix}val.lst (1) are a split" in note.text for note in found.notes)
     assert [item.split for item in found.items] == ["train"] * 6 + ["valid"]
     assert found.items[-1].label == "cat"
     write_list(tmp_path / "old.lst", ROWS)
-    with pytest.raises(DataError, match=r"several lists in .*: old\.lst, train\.lst, val\.lst; leave one"):
+    with pytest.raises(DataError, match=r"train\.lst is a part of a split by its name, old\.lst is none"):
+        find_examples(tmp_path)
+
+
+def test_of_several_lists_one_is_to_be_left(tmp_path):
+    for name in ("new", "old"):
+        write_list(pictures(tmp_path) / f"{name}.lst", ROWS)
+    with pytest.raises(DataError, match=r"several lists in .*: new\.lst, old\.lst; leave one, or call them train"):
         find_examples(tmp_path)
 
 

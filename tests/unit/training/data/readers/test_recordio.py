@@ -84,10 +84,16 @@ def test_shards_are_one_set_though_each_has_its_own_classes(tmp_path):
     assert {item.split for item in found.items} == {""}
 
 
-def test_parts_of_a_split_are_known_by_their_names(tmp_path):
-    for name in ("train_0", "train_1", "val"):
+@pytest.mark.parametrize("names", [("train_0", "train_1", "val"), ("pets_train_0", "pets_train_1", "pets_val")])
+def test_parts_of_a_split_are_known_by_their_names(tmp_path, names):
+    for name in names:
         shard(tmp_path / f"{name}.rec")
-    assert [item.split for item in find_examples(tmp_path).items] == ["train"] * 16 + ["valid"] * 8
+    found = find_examples(tmp_path)
+    assert [item.split for item in found.items] == ["train"] * 16 + ["valid"] * 8
+    assert f"the files {names[0]}.rec (8), {names[1]}.rec (8), {names[2]}.rec (8) are a split" in told(found)
+    shard(tmp_path / "other.rec")
+    with pytest.raises(DataError, match=r"is a part of a split by its name, other\.rec is none"):
+        find_examples(tmp_path)
 
 
 def test_a_class_is_called_as_training_calls_it(tmp_path):
