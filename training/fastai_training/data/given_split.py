@@ -60,10 +60,14 @@ def splits_of_siblings(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     for name in sorted(names):
         if match := _PART.match(name):
             kinds[(match["before"] or "") + match["after"]][name] = _WORDS[match["word"].lower()]
-    whole = {kind: found for kind, found in kinds.items() if TRAIN in found.values() and len(set(found.values())) > 1}
-    return {
-        name: (split, kind if len(whole) > 1 else "") for kind, found in whole.items() for name, split in found.items()
-    }
+    whole = {kind for kind, found in kinds.items() if TRAIN in found.values() and len(set(found.values())) > 1}
+    if len(whole) == 1:
+        (kind,) = whole
+        return {name: (split, "") for name, split in kinds[kind].items()}
+    if not whole:
+        return {}
+    # Where the kinds are classes, one may be for training alone.
+    return {name: (split, kind) for kind, found in kinds.items() if kind for name, split in found.items()}
 
 
 def splits_of_files(names: Sequence[str]) -> list[str]:

@@ -58,6 +58,7 @@ def test_what_else_the_names_say_is_kept_where_it_differs():
         "cats-val": ("valid", "cats"),
         "dogs_train": ("train", "dogs"),
         "dogs_val": ("valid", "dogs"),
+        "birds_train": ("train", "birds"),
     }
 
 

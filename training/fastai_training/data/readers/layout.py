@@ -108,8 +108,9 @@ def _with_splits(
                 break
         else:
             outside["/".join(one[: base + 1])].append(path)
-    if len(parents) > 1:
-        _refuse_several(parents, outside, {below[0] for found in of_part.values() for _, below in found if below})
+    below = {rest[0] for found in of_part.values() for _, rest in found if rest}
+    if len(parents) > 1 or (not below and base > _common(folders)):
+        _refuse_several(parents, outside, below)
     places: list[Place] = []
     counts: Counter[str] = Counter()
     for part, found in of_part.items():
@@ -183,6 +184,8 @@ def class_level(channel: Channel, places: list[Place]) -> str:
     The one that says something: years, numbers, "images" don't. Raises DataError where either could be it.
     """
     asked = channel.asked.class_folder
+    if asked == LAST:
+        _note_versions(channel, places)
     if asked != AUTO:
         return asked
     holders = {place.folders for place in places}
@@ -203,6 +206,20 @@ def class_level(channel: Channel, places: list[Place]) -> str:
         text = f"the {level} folder is the class ({_some(used)}); {_some(other)} are not used (class_folder="
         channel.notes.append(Note(f"{text}{LAST if level == FIRST else FIRST} would take them)"))
     return level
+
+
+def _note_versions(channel: Channel, places: list[Place]) -> None:
+    """Say where one class has files of the same name in several first folders, as versions of one picture have."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for place in places:
+        if len(place.folders) > 1 and not place.split:
+            found[place.folders[-1], place.path.stem].add(place.folders[0])
+    several = {of: firsts for of, firsts in found.items() if len(firsts) > 1}
+    if several and not channel.asked.group_from:
+        (label, stem), firsts = next(iter(several.items()))
+        text = f"{len(several)} names are there in several folders ({_some(firsts)}); if these hold versions of one "
+        text += "picture, the split parts them and the error that is measured is too low: use one of the folders"
+        channel.notes.append(Note(text, f"{label}/{stem}"))
 
 
 def _level(channel: Channel, firsts: set[str], lasts: set[str], flat: set[str]) -> str:

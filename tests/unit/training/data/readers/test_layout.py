@@ -111,6 +111,19 @@ def test_a_split_in_some_classes_only_is_refused(tmp_path):
         read_layout(channel, channel.pictures)
 
 
+def test_a_split_in_one_class_only_is_refused(tmp_path):
+    channel = channel_of(tmp_path, "a/train/{}.jpg", "a/val/{}.jpg", "b/{}.jpg", "c/{}.jpg")
+    with pytest.raises(DataError, match=r"some folders have a split in them \(a\), others have none \(b, c\)"):
+        read_layout(channel, channel.pictures)
+
+
+def test_versions_of_one_picture_are_named(tmp_path):
+    write_empty(tmp_path, "color/ill/{}.jpg", "gray/ill/{}.jpg", "gray/well/w{}.jpg")
+    channel = Channel(tmp_path, read_tree(tmp_path), Asked(class_folder="last"))
+    assert class_level(channel, read_layout(channel, channel.pictures)) == "last"
+    assert "4 names are there in several folders (color, gray); if these hold versions of one picture" in said(channel)
+
+
 @pytest.mark.parametrize("outer", ["imagenette2", "fold_1"])
 def test_several_data_sets_with_a_split_each_are_refused(tmp_path, outer):
     parts = [f"{part}/{label}/{{}}.jpg" for part in ("train", "val") for label in ("cat", "dog")]
