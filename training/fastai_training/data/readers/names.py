@@ -16,6 +16,8 @@ LEAST_LABELLED = 0.9
 NO_LABEL = "no label in its name (label_number.jpg)"
 #: Numbers after these are classes; after others they count patients, videos, days.
 _OF_CLASSES = re.compile(r"(?:class|label|grade|stage|level|type|category|cat|digit|score)[\s_.-]*$", re.IGNORECASE)
+#: So many classes of a data set aren't most of them there once.
+_MANY = 10
 _DIGITS = re.compile(r"\d+|(?<![^\W_])(?=[a-f]*\d)[0-9a-f]{4,}(?![^\W_])", re.IGNORECASE)
 
 
@@ -61,7 +63,7 @@ def _doubt(examples: Examples) -> str:
     """Why what the names begin with are no classes; "" where they may be."""
     counts = examples.counts()
     some = ", ".join(map(shown, sorted(counts)[:3]))
-    if len(counts) > 2 and sum(1 for count in counts.values() if count == 1) > len(counts) / 2:
+    if len(counts) >= _MANY and sum(1 for count in counts.values() if count == 1) > len(counts) / 2:
         return f"most of what names begin with ({some}) is there once"
     kinds = Counter(_DIGITS.sub("", label) for label in counts if not _OF_CLASSES.search(_DIGITS.sub("", label)))
     if kinds and len(counts) >= 2 * len(kinds) and max(kinds.values()) > 1:

@@ -78,7 +78,7 @@ SAY_NOTHING = {
 
 @pytest.mark.parametrize("name", SAY_NOTHING)
 def test_names_of_cameras_days_and_patients_are_no_labels(tmp_path, name):
-    write_empty(tmp_path, SAY_NOTHING[name])
+    write_empty(tmp_path, SAY_NOTHING[name], each=10)
     with pytest.raises(DataError, match=r"can't tell the labels: .*add a manifest"):
         find_examples(tmp_path)
 
@@ -93,6 +93,8 @@ def test_frames_of_several_videos_are_no_classes_though_each_has_many(tmp_path):
 def test_numbers_of_classes_are_classes(tmp_path):
     write_empty(tmp_path, "class1_{}.jpg", "class2_{}.jpg", "class3_{}.jpg")
     assert find_examples(tmp_path).vocab == ["class1", "class2", "class3"]
+    write_empty(tmp_path / "demo", *(f"digit_{number}_{{:04d}}.jpg" for number in range(10)))
+    assert len(find_examples(tmp_path / "demo").vocab) == 10
 
 
 def test_a_cameras_name_among_others_is_left_out(tmp_path):
@@ -117,12 +119,14 @@ def test_names_in_the_parts_of_a_split_and_unlabelled_pictures_for_testing(tmp_p
     assert any(note.text.startswith("4 pictures of the part for testing are not used") for note in found.notes)
 
 
-def test_few_pictures_of_known_classes_are_read(tmp_path):
-    names = ("red", "green", "blue")
-    write_empty(tmp_path, *(f"{name}_1.jpg" for name in names))
-    assert find_examples(tmp_path, known=names).vocab == ["blue", "green", "red"]
-    with pytest.raises(DataError, match=r"most of what names begin with \(blue, green, red\) is there once"):
-        find_examples(tmp_path)
+def test_classes_of_one_picture_are_read_where_they_are_few_or_known(tmp_path):
+    write_empty(tmp_path, "red_1.jpg", "green_1.jpg", "blue_1.jpg")
+    assert find_examples(tmp_path).vocab == ["blue", "green", "red"]
+    names = [f"{letter}{letter}" for letter in "abcdefghij"]
+    write_empty(tmp_path / "more", *(f"{name}_1.jpg" for name in names))
+    with pytest.raises(DataError, match=r"most of what names begin with \(aa, bb, cc\) is there once"):
+        find_examples(tmp_path / "more")
+    assert find_examples(tmp_path / "more", known=names).vocab == names
 
 
 def test_masks_are_no_pictures_where_names_are_asked_for(tmp_path):
