@@ -99,3 +99,21 @@ def test_files_of_records_are_counted_in_a_channel_that_nobody_reads(tmp_path):
     assert find_channels(paths).unread == (
         "channel Validation is not read (1 files of pictures, 0 tables); did you mean validation?",
     )
+
+
+def test_of_lists_for_all_channels_each_channel_gets_its_own(tmp_path):
+    for name in ("train.lst", "val.lst", "test.lst"):
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / "labels" / name).write_text("0\t0\ta.jpg\n")
+
+    def of(channel: str, **folders):
+        channels = Channels(tmp_path / "t", labels={"": [tmp_path / "labels"]}, **folders)
+        return [path.name for path in channels.labels_of(channel)]
+
+    assert of("training") == ["test.lst", "train.lst", "val.lst"], "the pictures of all parts are there"
+    assert of("training", validation=tmp_path) == ["test.lst", "train.lst"]
+    assert of("training", validation=tmp_path, test=tmp_path) == ["train.lst"]
+    assert of("validation", validation=tmp_path) == ["val.lst"]
+    assert of("test", test=tmp_path) == ["test.lst"]
+    (tmp_path / "labels" / "more.csv").write_text("file,label\n")
+    assert of("validation", validation=tmp_path) == ["more.csv", "test.lst", "train.lst", "val.lst"]

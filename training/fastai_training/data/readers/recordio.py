@@ -69,7 +69,11 @@ def _listed(channel: Channel, path: Path) -> tuple[dict[int, tuple[list[str], st
     chosen = next(iter(named or alone), None)
     if chosen is None:
         return {}, ""
-    found = read_list(chosen)
+    try:
+        found = read_list(chosen)
+    except DataError as error:  # the records have all that is needed
+        channel.notes.append(Note(f"{shown(channel.name(chosen))} is not used: {error}"))
+        return {}, ""
     return dict(zip(found.numbers, zip(found.labels, found.paths, strict=True), strict=True)), channel.name(chosen)
 
 

@@ -67,6 +67,15 @@ def test_a_list_of_other_records_is_named_as_not_used(tmp_path, labels):
     )
 
 
+def test_a_list_that_cannot_be_read_is_not_needed(tmp_path):
+    shard(tmp_path / "train.rec")
+    (tmp_path / "train.lst").write_text("index,label,path\n")
+    found = find_examples(tmp_path)
+    assert found.vocab == ["0", "1"]
+    assert "train.lst is not used: line 1 of the list train.lst is 'index,label,path'" in told(found)
+    assert "tables are not used" not in told(found)
+
+
 def test_a_lists_path_may_be_of_any_kind(tmp_path):
     shard(tmp_path / "train.rec")
     write_list(tmp_path / "train.lst", [(n, [n % 2], f"..\\..\\{'x' * 300}{n}.jpg") for n in range(8)])
