@@ -24,19 +24,18 @@ _DIGITS = re.compile(r"\d+|(?<![^\W_])(?=[a-f]*\d)[0-9a-f]{4,}(?![^\W_])", re.IG
 def _labelled(channel: Channel, places: list[Place], *, sure: bool) -> Examples:
     """``sure``: names that cameras give are labels too, since the user said that labels are in the names."""
     examples = Examples(channel.root, [], "names")
-    unlabelled = 0
+    unlabelled: list[Place] = []
     for place in places:
         label = label_of(place.path.stem)
         if label and (sure or not is_a_cameras(label)):
             examples.items.append(Example(place.path, label, split=place.split))
         elif place.split == TEST:
-            unlabelled += 1
+            unlabelled.append(place)
         else:
             examples.skipped.append((channel.name(place.path), NO_LABEL))
     if unlabelled:
-        text = f"{unlabelled} pictures of the part for testing are not used: {NO_LABEL}"
-        example = next(place.path for place in places if place.split == TEST and not label_of(place.path.stem))
-        examples.notes.append(Note(text, channel.name(example)))
+        text = f"{len(unlabelled)} pictures of the part for testing are not used: {NO_LABEL}"
+        examples.notes.append(Note(text, channel.name(unlabelled[0].path)))
     return examples
 
 
@@ -66,7 +65,7 @@ def _doubt(examples: Examples) -> str:
     if len(counts) >= _MANY and sum(1 for count in counts.values() if count == 1) > len(counts) / 2:
         return f"most of what names begin with ({some}) is there once"
     kinds = Counter(_DIGITS.sub("", label) for label in counts if not _OF_CLASSES.search(_DIGITS.sub("", label)))
-    if kinds and len(counts) >= 2 * len(kinds) and max(kinds.values()) > 1:
+    if kinds and sum(kinds.values()) >= 2 * len(kinds):
         return f"what names begin with differs by numbers only ({some}), as patients, videos and days do"
     return ""
 

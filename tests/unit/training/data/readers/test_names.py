@@ -111,8 +111,9 @@ def test_names_of_one_class_are_too_few(tmp_path):
         find_examples(tmp_path)
 
 
-def test_names_in_the_parts_of_a_split_and_unlabelled_pictures_for_testing(tmp_path):
-    write_empty(tmp_path, "train/cat.{}.jpg", "train/dog.{}.jpg", "test1/{}.jpg")
+@pytest.mark.parametrize("unlabelled", ["test1/{}.jpg", "test/IMG_{}.jpg"])
+def test_names_in_the_parts_of_a_split_and_unlabelled_pictures_for_testing(tmp_path, unlabelled):
+    write_empty(tmp_path, "train/cat.{}.jpg", "train/dog.{}.jpg", unlabelled)
     found = find_examples(tmp_path)
     assert (found.source, found.counts(), found.skipped) == ("names", {"cat": 4, "dog": 4}, [])
     assert {item.split for item in found.items} == {"train"}
