@@ -53,3 +53,11 @@ def write_weights(folder: Path) -> None:
     folder.mkdir(parents=True)
     torch.manual_seed(1)
     torch.save(timm.create_model(ARCH).state_dict(), folder / f"{ARCH}.pth")
+
+
+def write_empty(root: Path, *patterns: str, each: int = 4) -> None:
+    """Files of no content, for what goes by names alone: ``each`` for a pattern with braces (cat/{}.jpg)."""
+    for pattern in patterns:
+        for name in sorted({pattern.format(number) for number in range(each)}):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).touch()

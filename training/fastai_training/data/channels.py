@@ -10,6 +10,8 @@ from typing import Any
 
 from fastai_container.paths import MLPaths
 from fastai_training.config_files import read_input_channels
+from fastai_training.data import labels
+from fastai_training.data.given_split import splits_of_files
 from fastai_training.data.labels import DataError
 from fastai_training.data.picture_files import read_tree
 from fastai_training.quoting import shown
@@ -54,9 +56,24 @@ class Channels:
     unread: tuple[str, ...] = ()
 
     def labels_of(self, channel: str) -> list[Path]:
-        """Return the tables and lists that came in channels of their own for the pictures of ``channel``."""
-        folders = [*self.labels.get(channel, []), *self.labels.get("", [])]
-        return [path for folder in folders for path in read_tree(folder).tables]
+        """Return the tables and lists that came in channels of their own for the pictures of ``channel``.
+
+        Of one for all channels, ``train.lst`` is for training and ``val.lst`` for the validation channel, where there
+        is one: files of both may have the same names.
+        """
+        own = [path for folder in self.labels.get(channel, []) for path in read_tree(folder).tables]
+        shared = [path for folder in self.labels.get("", []) for path in read_tree(folder).tables]
+        try:
+            parts = splits_of_files([path.name for path in shared])
+        except DataError:  # another table beside them, which the readers judge
+            parts = [""]
+        if not any(parts):
+            return own + shared
+        wanted = {VALIDATION: {labels.VALID}, TEST: {labels.TEST}}.get(channel, {labels.TRAIN})
+        if channel == TRAINING:
+            wanted |= {labels.VALID} if self.validation is None else set()
+            wanted |= {labels.TEST} if self.test is None else set()
+        return own + [path for path, part in zip(shared, parts, strict=True) if part in wanted]
 
 
 def _refuse_pipes(described: Mapping[str, Any]) -> None:
@@ -90,27 +107,47 @@ def find_channels(paths: MLPaths) -> Channels:
         raise DataError(
             f"no channel named {TRAINING} in {paths.data} ({held}); pass the pictures as the channel training"
         )
-    labels: dict[str, list[Path]] = {}
-    for name, channel in LABEL_CHANNELS.items():
-        if name in present:
-            labels.setdefault(channel, []).append(present[name])
-    used = {*found.values(), *LABEL_CHANNELS, *_OF_THE_SDK}
+    of_labels: dict[str, list[Path]] = {}
+    unread = []
+    for name, path in present.items():
+        if name in LABEL_CHANNELS:
+            channel = LABEL_CHANNELS[name]
+            unread += _unread_of_labels(name, path, channel, found)
+            if not channel or found[channel]:
+                of_labels.setdefault(channel, []).append(path)
+        elif name not in {*found.values(), *_OF_THE_SDK}:
+            unread.append(_unread(name, path, found))
     folders = {channel: present.get(name) for channel, name in found.items()}
-    unread = tuple(_unread(name, path, found) for name, path in present.items() if name not in used)
     return Channels(
         present[found[TRAINING]],
         folders[VALIDATION],
         folders[WEIGHTS],
         folders[TEST],
         folders[MODEL],
-        labels,
-        unread,
+        of_labels,
+        tuple(unread),
     )
 
 
-def _unread(name: str, path: Path, found: Mapping[str, str]) -> str:
+def _held(path: Path) -> str:
     tree = read_tree(path)
-    held = f"{len(tree.pictures)} pictures, {len(tree.tables)} tables"
+    return f"{len(tree.pictures) + len(tree.records)} files of pictures, {len(tree.tables)} tables"
+
+
+def _unread_of_labels(name: str, path: Path, channel: str, found: Mapping[str, str]) -> list[str]:
+    """What of a channel of labels is not read, in words."""
+    if channel and not found[channel]:
+        return [f"channel {shown(name)} is not read ({_held(path)}): there is no channel {channel} for its labels"]
+    tree = read_tree(path)
+    if not tree.tables:
+        return [f"channel {shown(name)} is not read ({_held(path)}): it has no list or table of labels"]
+    if tree.pictures or tree.records:
+        return [f"channel {shown(name)} is read for labels alone ({_held(path)}); pass pictures as {TRAINING}"]
+    return []
+
+
+def _unread(name: str, path: Path, found: Mapping[str, str]) -> str:
+    held = _held(path)
     for channel, names in ALIASES.items():
         if name in names:
             return f"channel {shown(name)} is not read ({held}): the channel {found[channel]} is taken for {channel}"

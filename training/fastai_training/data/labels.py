@@ -56,6 +56,7 @@ class Examples:
 
     ``source``: where the labels come from, in words. ``skipped``: path relative to the channel and why it was left
     out. ``notes``: what else the user should know. ``digests``: hashes of the files' bytes, once they were read.
+    ``class_names``: the name of each class index, where labels are indices.
     """
 
     root: Path
@@ -64,6 +65,7 @@ class Examples:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     digests: dict[Path, bytes] = field(default_factory=dict)
+    class_names: dict[str, str] = field(default_factory=dict)
 
     @property
     def vocab(self) -> list[str]:

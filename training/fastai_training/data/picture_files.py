@@ -14,6 +14,7 @@ from fastai_training.data.labels import Note
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".manifest", ".json", ".lst"})
 #: Files that hold many pictures (MXNet's RecordIO).
 RECORD_SUFFIXES = frozenset({".rec"})
+_ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
 #: What file servers and desktops leave beside pictures.
 _CLUTTER = frozenset({"@eadir", "#recycle", "thumbs.db", "desktop.ini", "$recycle.bin"})
 #: Folders of the system, which a link that went astray leads to; nobody keeps pictures there, and /proc has no end.
@@ -53,10 +54,22 @@ class Tree:
         text, root = str(path), f"{self.root}/"
         return text[len(root) :] if text.startswith(root) else path.name
 
+    def use(self, path: Path) -> None:
+        """Count a file that is read after all no longer among ``others``."""
+        suffix, name = path.suffix.lower(), self.relative(path)
+        if path.is_relative_to(self.root) and suffix in self.others:
+            count, example = self.others.pop(suffix)
+            if count > 1:
+                self.others[suffix] = (count - 1, "" if example == name else example)
+
     def unread(self) -> list[Note]:
         """What lies there and is neither a picture nor a table, by suffix."""
         notes = [
-            Note(f"{count} files of the kind {suffix} are not read", example)
+            Note(
+                f"{count} files of the kind {suffix} are not read"
+                + ("; unpack archives" if suffix in _ARCHIVES else ""),
+                example,
+            )
             for suffix, (count, example) in sorted(self.others.items())
         ]
         if self.unnamed:

@@ -33,6 +33,15 @@ def _rare(train: Sequence[Example]) -> list[Note]:
     return notes
 
 
+def _unvalidated(train: Sequence[Example], valid: Sequence[Example]) -> list[Note]:
+    classes = {item.label for item in train}
+    without = sorted(classes - {item.label for item in valid})
+    if not without:
+        return []
+    text = f"{len(without)} of {len(classes)} classes have no picture to validate on: the error says nothing of them"
+    return [Note(text, _some(without))]
+
+
 def _copies(parts: Mapping[str, Sequence[Example]], digests: Mapping[Path, bytes]) -> list[Note]:
     by_digest: dict[bytes, list[tuple[str, Example]]] = defaultdict(list)
     for part, items in parts.items():
@@ -43,12 +52,14 @@ def _copies(parts: Mapping[str, Sequence[Example]], digests: Mapping[Path, bytes
     notes = []
     labels = [found for found in several if len({item.label for _, item in found}) > 1]
     if labels:
-        names = ", ".join(f"{shown(item.path.name)} ({shown(item.label)})" for _, item in labels[0][:4])
+        one_each = {item.label: item for _, item in reversed(labels[0])}
+        names = ", ".join(f"{shown(item.path.name)} ({shown(label)})" for label, item in sorted(one_each.items())[:4])
         notes.append(Note(f"{len(labels)} pictures are there under different labels, byte for byte the same", names))
     for one, other in (("train", "valid"), ("train", "test"), ("valid", "test")):
         across = [found for found in several if {one, other} <= {part for part, _ in found}]
         if across:
-            names = ", ".join(f"{shown(item.path.name)} ({part})" for part, item in across[0][:4])
+            of_part = dict(reversed(across[0]))
+            names = ", ".join(f"{shown(of_part[part].path.name)} ({part})" for part in (one, other))
             text = (
                 f"{len(across)} pictures are on both sides of the split ({one} and {other}), byte for byte the same; "
                 "the error that is measured is too low"
@@ -65,4 +76,4 @@ def examine(
     train: Sequence[Example], valid: Sequence[Example], test: Sequence[Example], digests: Mapping[Path, bytes]
 ) -> list[Note]:
     """Return what the user should know. ``digests``: hashes of the files' bytes."""
-    return _rare(train) + _copies({"train": train, "valid": valid, "test": test}, digests)
+    return _rare(train) + _unvalidated(train, valid) + _copies({"train": train, "valid": valid, "test": test}, digests)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from fastai_training.console import Log
 from fastai_training.data import quality
 from fastai_training.data.channels import TEST, TRAINING, VALIDATION, Channels
 from fastai_training.data.labels import TEST as FOR_TEST
+from fastai_training.data.labels import TRAIN as FOR_TRAINING
 from fastai_training.data.labels import VALID as FOR_VALIDATION
 from fastai_training.data.labels import DataError, Example, Examples, Note, vocabulary
 from fastai_training.data.readers.reader import Asked
@@ -73,15 +74,19 @@ class _Reader:
         self.notes: list[tuple[str, Note]] = []
         self.digests: dict[Path, bytes] = {}
 
-    def read(self, root: Path, channel: str, known: Sequence[str] = ()) -> Examples:
-        """The readable pictures of a channel. ``known``: the classes of training. Raises DataError."""
+    def read(
+        self, root: Path, channel: str, known: Sequence[str] = (), class_names: Mapping[str, str] | None = None
+    ) -> Examples:
+        """The readable pictures of a channel. ``known`` and ``class_names``: those of training. Raises DataError."""
         try:
             labels = self.channels.labels_of(channel)
-            found = find_examples(root, asked_of(self.parameters), labels=labels, known=known)
+            asked = asked_of(self.parameters)
+            found = find_examples(root, asked, labels=labels, known=known, class_names=class_names)
         except DataError as error:
             if channel == TRAINING:
                 raise
-            raise DataError(f"the channel {channel}: {error}") from None
+            hint = "; leave the channel out if its pictures have no labels" if channel == TEST else ""
+            raise DataError(f"the channel {channel}: {error}{hint}") from None
         self.say(f"channel {channel}: {describe(found)}")
         for note in found.notes:
             self.note(channel, note)
@@ -92,9 +97,22 @@ class _Reader:
             named = "; ".join(f"{shown(name)}: {shown(why)}" for name, why in usable.skipped[:5])
             more = " ..." if len(usable.skipped) > 5 else ""
             self.say(f"channel {channel}: {len(usable.skipped)} pictures left out ({named}{more})")
+        if lost := sorted(set(found.vocab) - set(usable.vocab)):
+            text = f"{len(lost)} of {len(found.vocab)} classes have no picture that can be read"
+            self.note(channel, Note(text, ", ".join(lost[:_SHOWN_CLASSES])))
         self.skipped += [(channel, name, why) for name, why in usable.skipped]
         self.digests |= usable.digests
         return usable
+
+    def read_for(self, root: Path, channel: str, split: str, training: Examples, known: Sequence[str]) -> list[Example]:
+        """The pictures of a channel that is for one part of the split: that part, where the channel has one itself."""
+        items = self.read(root, channel, known, training.class_names).items
+        used = _parts(items, split) or [item for item in items if item.split != FOR_TRAINING]
+        if used and len(used) < len(items):
+            text = f"{len(items) - len(used)} of its pictures are in other parts of a split and not used"
+            self.note(channel, Note(text))
+            return used
+        return items
 
     def note(self, channel: str, note: Note) -> None:
         self.notes.append((channel, note))
@@ -107,7 +125,7 @@ def _refuse_unknown(where: str, items: Sequence[Example], vocab: Sequence[str]) 
     if unknown:
         raise DataError(
             f"the {where} has classes that training does not: {', '.join(map(shown, unknown[:5]))}; "
-            "label both channels the same way"
+            "label both the same way, or take these pictures out"
         )
 
 
@@ -133,11 +151,11 @@ def read_data(channels: Channels, parameters: HyperParameters, say: Log, cores: 
     if channels.validation is not None:
         if valid:
             reader.note(TRAINING, Note(f"its {len(valid)} pictures for validation are not used: there is a channel"))
-        valid = reader.read(channels.validation, VALIDATION, vocab).items
+        valid = reader.read_for(channels.validation, VALIDATION, FOR_VALIDATION, training, vocab)
     if channels.test is not None:
         if test:
             reader.note(TRAINING, Note(f"its {len(test)} pictures for testing are not used: there is a channel test"))
-        test = reader.read(channels.test, TEST, vocab).items
+        test = reader.read_for(channels.test, TEST, FOR_TEST, training, vocab)
     _refuse_unknown("validation channel" if channels.validation else "part for validation", valid, vocab)
     _refuse_unknown("test channel" if channels.test else "part for testing", test, vocab)
     if not valid:

@@ -22,7 +22,10 @@ _WORDS = struct.Struct("<II")
 _HEADER = struct.Struct("<IfQQ")
 _LENGTH_BITS = 29
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
-_SUFFIX_OF = ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG", ".png"), (b"GIF8", ".gif"), (b"BM", ".bmp"), (b"RIFF", ".webp"))
+_SUFFIX_OF = (
+    *((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG", ".png"), (b"GIF8", ".gif"), (b"BM", ".bmp"), (b"RIFF", ".webp")),
+    *((b"II*\0", ".tif"), (b"MM\0*", ".tif")),
+)
 
 
 @dataclass(frozen=True)
@@ -60,19 +63,17 @@ def _pieces(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _joined(file: BinaryIO, path: Path) -> Iterator[bytes]:
-    """Whole records: one that holds the magic number is cut there into pieces."""
+    """Whole records: one that holds the magic number is cut there into pieces. Raises DataError."""
     parts: list[bytes] = []
     for kind, content in _pieces(file, path):
-        if kind == _WHOLE:
-            yield content
-            continue
-        if kind == _FIRST:
-            parts = [content]
-        else:
-            parts.append(content)
-        if kind == _LAST:
+        if (kind in (_WHOLE, _FIRST)) == bool(parts) or kind > _LAST:
+            raise DataError(f"{shown(path.name)} is damaged: a piece of a record is missing; copy it again")
+        parts.append(content)
+        if kind in (_WHOLE, _LAST):
             yield struct.pack("<I", MAGIC).join(parts)
             parts = []
+    if parts:
+        raise DataError(f"{shown(path.name)} is cut short: its last record has no end; copy it again")
 
 
 def read_records(path: Path) -> Iterator[Record]:

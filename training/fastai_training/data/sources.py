@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,22 +45,15 @@ def _detect(channel: Channel) -> tuple[Reader, Examples]:
     if channel.labels:
         held = ", ".join(shown(path.name) for path in channel.labels[:5])
         raise DataError(f"no file of the channel with the labels is a list or table of pictures with labels: {held}")
-    unnamed = [name for name, why in names.read(channel).skipped if why == names.NO_LABEL]
-    example = unnamed[0] if unnamed else channel.name(channel.pictures[0])
-    told = (
-        f"{len(unnamed)} of {len(channel.pictures)} names are not like shiba_inu_12.jpg (for example {shown(example)})"
-        if unnamed
-        else f"names such as {shown(example)} are what cameras give"
-    )
     absent = " and ".join(reader.absent for reader in reversed(READERS.values()) if reader.absent)
     raise DataError(
-        f"can't tell the labels: {told}, there are {absent}. Arrange the "
+        f"can't tell the labels: {names.why_not(channel)}; there are {absent}. Arrange the "
         "pictures in a folder for each class, or add a manifest (.csv with file and label)" + _said(channel.notes)
     )
 
 
 def _said(notes: list[Note]) -> str:
-    return "".join(f"; {note.text}" for note in notes[:3])
+    return "".join(f"; {note.text}" for note in _once(notes)[:3])
 
 
 def _check(examples: Examples, channel: Channel) -> None:
@@ -77,7 +70,7 @@ def _check(examples: Examples, channel: Channel) -> None:
         raise DataError(
             f"labels from {examples.source} give {held} ({len(examples.skipped)} pictures have "
             "none); at least two classes are needed: check the folder, or set label_from to "
-            f"{', '.join(others)} or {last}"
+            f"{', '.join(others)} or {last}" + _said(channel.notes)
         )
     if len(examples.vocab) > 1 and (fault := vocabulary_fault(examples.vocab)):  # what serving would refuse
         raise DataError(f"labels from {examples.source} can't be classes: the vocabulary {fault}")
@@ -136,14 +129,16 @@ def find_examples(
     *,
     labels: Iterable[Path] = (),
     known: Iterable[str] = (),
+    class_names: Mapping[str, str] | None = None,
 ) -> Examples:
     """Find the labelled pictures of a channel's folder.
 
     ``asked.label_from``: a name of ``READERS``, or auto for the first of them whose files are there. ``labels``:
     tables and lists that came in a channel of their own; then the labels are theirs. ``known``: the classes of the
-    training channel, where another is read. Raises DataError when there are no pictures, no labels, or only one class.
+    training channel, where another is read; ``class_names``: what it calls the class indices, if it has any. Raises
+    DataError when there are no pictures, no labels, or only one class.
     """
-    channel = Channel(root, _read_files(root), asked, tuple(labels), frozenset(known))
+    channel = Channel(root, _read_files(root), asked, tuple(labels), frozenset(known), class_names or {})
     if asked.label_from == AUTO:
         reader, examples = _detect(channel)
     else:
@@ -154,6 +149,9 @@ def find_examples(
         channel.notes.extend(_unused_tables(channel, examples))
     elif links := [name for name, why in channel.tree.skipped if "leads nowhere" in why]:
         channel.notes.append(Note(f"{len(links)} links lead nowhere", links[0]))
+    if channel.tree.records and reader.name != "recordio":
+        text = f"{len(channel.tree.records)} RecordIO files are not used, since labels come from {examples.source}"
+        channel.notes.append(Note(text, channel.name(channel.tree.records[0])))
     examples.notes = _unread(channel, reader, examples) + _once(channel.notes) + examples.notes
     examples.items = _with_groups(channel, _one_form(examples.items, examples.notes))
     _check(examples, channel)
@@ -174,8 +172,7 @@ def _unused_tables(channel: Channel, examples: Examples) -> list[Note]:
 
 
 def _unread(channel: Channel, reader: Reader, examples: Examples) -> list[Note]:
-    told = " ".join(note.text for note in examples.notes)
-    notes = [note for note in channel.tree.unread() if not (note.text.startswith("1 ") and note.example in told)]
+    notes = channel.tree.unread()
     if reader.lists_files and channel.tree.unnamed:
         used = {item.path for item in examples.items}
         rest = [path for path in channel.tree.unnamed if path not in used]

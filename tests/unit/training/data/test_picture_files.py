@@ -145,3 +145,20 @@ def test_nothing_but_links_astray_is_explained(tmp_path):
     (tmp_path / "cat").symlink_to("/proc")
     with pytest.raises(DataError, match="cat: a link to /proc, a folder of the system"):
         find_examples(tmp_path)
+
+
+def test_other_files_are_counted_by_kind_until_they_are_used(tmp_path):
+    touch(*(tmp_path / name for name in ("a.txt", "b.txt", "c.zip", "1.jpg")))
+    tree = read_tree(tmp_path)
+    assert [(note.text, note.example) for note in tree.unread()] == [
+        ("2 .txt files are not used: they are no pictures that are read here", "a.txt"),
+        ("1 .zip files are not used: unpack archives", "c.zip"),
+    ]
+    tree.use(tmp_path / "a.txt")
+    assert [note.text.partition(":")[0] for note in tree.unread()] == [
+        "1 .txt files are not used",
+        "1 .zip files are not used",
+    ]
+    tree.use(tmp_path / "b.txt")
+    tree.use(tmp_path.parent / "other" / "x.zip")
+    assert set(tree.others) == {".zip"}

@@ -12,6 +12,7 @@ from fastai_training.data.labels import DataError
 from fastai_training.data.reading import Data, read_data
 from fastai_training.hyperparameters import HyperParameters, parse
 from tests.fixtures.data_cases import CASES, Right
+from tests.fixtures.record_files import write_list
 from tests.unit.training_data import write_pictures
 
 
@@ -72,3 +73,120 @@ def test_a_class_that_validation_alone_has_is_refused(tmp_path):
     write_pictures(tmp_path / "v", 3, ("red", "green"))
     with pytest.raises(DataError, match="classes that training does not: green"):
         read_data(Channels(tmp_path / "t", tmp_path / "v"), HyperParameters(image_size=32), print, 1)
+
+
+def read_folders(root: Path, **channels: Path) -> tuple[Data, str]:
+    said: list[str] = []
+    data = read_data(Channels(root, **channels), HyperParameters(image_size=32), said.append, 1)
+    return data, "\n".join(said)
+
+
+def test_a_validation_channel_goes_before_the_training_channels_own_split(tmp_path):
+    for part, each in (("train", 4), ("val", 3), ("test", 2)):
+        for name in ("warm", "cold"):
+            write_pictures(tmp_path / "t" / part / name, each, ("red",))
+            write_pictures(tmp_path / "v" / name, 1, ("red", "blue"))
+    data, said = read_folders(tmp_path / "t", validation=tmp_path / "v")
+    assert (len(data.train), len(data.valid), len(data.test)) == (8, 4, 4)
+    assert "channel training: its 6 pictures for validation are not used: there is a channel" in said
+    data, said = read_folders(tmp_path / "t", test=tmp_path / "v")
+    assert (len(data.train), len(data.valid), len(data.test)) == (8, 6, 4)
+    assert "channel training: its 4 pictures for testing are not used: there is a channel test" in said
+
+
+def test_one_folder_for_all_channels_gives_each_its_part(tmp_path):
+    for part, each in (("train", 4), ("val", 3), ("test", 2)):
+        for name in ("warm", "cold"):
+            write_pictures(tmp_path / part / name, each, ("red",))
+    data, said = read_folders(tmp_path, validation=tmp_path, test=tmp_path)
+    assert (len(data.train), len(data.valid), len(data.test)) == (8, 6, 4)
+    assert "channel validation: 12 of its pictures are in other parts of a split and not used" in said
+    assert "channel test: 14 of its pictures are in other parts of a split and not used" in said
+
+
+def test_a_channel_for_validation_that_has_a_part_for_testing_gives_it(tmp_path):
+    write_pictures(tmp_path / "t", 3)
+    for part in ("train", "test"):
+        write_pictures(tmp_path / "v" / part, 2)
+    assert len(read_folders(tmp_path / "t", validation=tmp_path / "v")[0].valid) == 6
+
+
+def test_training_names_the_class_indices_of_all_channels(tmp_path):
+    for folder, numbers in (("t", (1, 2, 3)), ("v", (4,))):
+        write_pictures(tmp_path / folder, 4, ("red", "blue"))
+        rows = [(n, [n % 2], f"{('red', 'blue')[n % 2]}_{number}.jpg") for number in numbers for n in (0, 1)]
+        write_list(tmp_path / folder / "list.lst", rows)
+    (tmp_path / "t" / "classes.txt").write_text("warm\ncold\n")
+    data, _ = read_folders(tmp_path / "t", validation=tmp_path / "v")
+    assert (data.vocab, len(data.train), len(data.valid)) == (["cold", "warm"], 6, 2)
+    assert {item.path.name: item.label for item in data.valid} == {"red_4.jpg": "warm", "blue_4.jpg": "cold"}
+
+
+@pytest.mark.parametrize("channel", ["validation", "test"])
+def test_a_channel_without_labels_is_named(tmp_path, channel):
+    write_pictures(tmp_path / "t", 3)
+    write_pictures(tmp_path / "other", 1)
+    for path in (tmp_path / "other").iterdir():
+        path.rename(path.with_name(f"IMG_{path.name[0]}.jpg"))
+    with pytest.raises(DataError, match=f"^the channel {channel}: can't tell the labels") as raised:
+        read_folders(tmp_path / "t", **{channel: tmp_path / "other"})
+    assert ("leave the channel out" in str(raised.value)) == (channel == "test")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=f"^the channel {channel}: no pictures in .*it is empty"):
+        read_folders(tmp_path / "t", **{channel: tmp_path / "empty"})
+
+
+def test_a_class_that_the_test_channel_alone_has_is_refused(tmp_path):
+    write_pictures(tmp_path / "t", 3, ("red", "blue"))
+    write_pictures(tmp_path / "v", 3, ("red", "green"))
+    with pytest.raises(DataError, match="the test channel has classes that training does not: green"):
+        read_folders(tmp_path / "t", test=tmp_path / "v")
+
+
+def test_a_class_that_only_a_part_of_the_split_has_is_refused(tmp_path):
+    for name in ("train/red", "train/blue", "val/red", "val/green"):
+        write_pictures(tmp_path / name, 3, ("red",))
+    with pytest.raises(DataError, match="the part for validation has classes that training does not: green"):
+        read_folders(tmp_path)
+
+
+def test_a_part_for_training_with_one_class_is_refused(tmp_path):
+    for name in ("train/red", "val/red", "val/green"):
+        write_pictures(tmp_path / name, 3, ("red",))
+    with pytest.raises(DataError, match=r"to train on are of 1 classes \(red\); at least two"):
+        read_folders(tmp_path)
+
+
+def test_classes_without_a_picture_to_validate_on_are_named(tmp_path):
+    write_pictures(tmp_path, 3, ("red", "blue"))
+    write_pictures(tmp_path, 1, ("green",))
+    data, said = read_folders(tmp_path)
+    assert (len(data.train), len(data.valid), len(data.vocab)) == (5, 2, 3)
+    assert (
+        "data: 1 of 3 classes have no picture to validate on: the error says nothing of them (for example green)"
+        in said
+    )
+
+
+def test_too_few_pictures_to_validate_on_are_refused(tmp_path):
+    write_pictures(tmp_path / "red", 1, ("red",))
+    write_pictures(tmp_path / "blue", 1, ("blue",))
+    with pytest.raises(DataError, match="every class has one picture only"):
+        read_folders(tmp_path)
+
+
+def test_copies_across_the_channels_are_named(tmp_path):
+    for folder in ("t", "v"):
+        write_pictures(tmp_path / folder, 2)
+    _, said = read_folders(tmp_path / "t", validation=tmp_path / "v")
+    assert "data: 6 pictures are on both sides of the split (train and valid), byte for byte the same" in said
+
+
+def test_a_class_without_a_readable_picture_is_named(tmp_path):
+    for name in ("warm", "cold"):
+        write_pictures(tmp_path / name, 3, ("red",))
+    (tmp_path / "hot").mkdir()
+    (tmp_path / "hot" / "1.jpg").write_bytes(b"")
+    data, said = read_folders(tmp_path)
+    assert data.vocab == ["cold", "warm"]
+    assert "channel training: 1 of 3 classes have no picture that can be read (for example hot)" in said

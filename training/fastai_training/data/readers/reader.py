@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from fastai_training.data.file_index import FileIndex
 from fastai_training.data.labels import Examples, Note
+from fastai_training.data.masks import split_off
 from fastai_training.data.picture_files import Tree
 
 AUTO = "auto"
@@ -34,7 +35,8 @@ class Channel:
     """A channel's folder, the files in it, and what the user said of labels.
 
     ``labels``: tables and lists that came in a channel of their own. ``known``: the classes of the training channel,
-    where another is read. ``notes`` takes what a reader has to say whether or not it is the one that is used.
+    where another is read, and ``class_names`` what training calls the class indices. ``notes`` takes what a reader has
+    to say whether or not it is the one that is used.
     """
 
     root: Path
@@ -42,6 +44,7 @@ class Channel:
     asked: Asked = Asked()
     labels: tuple[Path, ...] = ()
     known: frozenset[str] = frozenset()
+    class_names: Mapping[str, str] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
 
     @property
@@ -56,6 +59,12 @@ class Channel:
     @cached_property
     def index(self) -> FileIndex:
         return FileIndex(self.tree)
+
+    def without_masks(self, *, sure: bool = False) -> list[Path]:
+        """Return the pictures without masks, which are noted; ``sure`` as ``masks.split_off`` has it."""
+        pictures, notes = split_off(self.tree, sure=sure)
+        self.notes.extend(notes)
+        return pictures
 
     def name(self, path: Path) -> str:
         """Return ``path`` relative to the channel's folder."""
