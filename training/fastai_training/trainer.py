@@ -73,6 +73,7 @@ def _summary(
         "pretrained_weights": result.weights,
         "processes": processes.world,
         "precision": result.precision,
+        "exported_epoch": result.epoch,
         "program": details.program,
         "training_seconds": round(result.seconds, 1),
         "hyperparameters": asdict(parameters),

@@ -49,7 +49,7 @@ class Result:
     """``probabilities``: float32 (n, classes) for the validation pictures, in their order.
 
     ``seconds`` were spent in training, those before a stop included; ``precision`` is what was chosen, phase by
-    phase.
+    phase; ``epoch``: the one whose weights these are, counted from 1.
     """
 
     model: torch.nn.Module
@@ -61,6 +61,7 @@ class Result:
     probabilities: torch.Tensor
     seconds: float
     precision: str
+    epoch: int
 
 
 def fit(
@@ -108,20 +109,20 @@ def fit(
     run = _Run(learner, classifier, parameters, device, processes, stop, resumed)
     progress, row = run.train(checkpoints, identity, say)
     run.agree_on_weights(say)
-    probabilities = validate(learner, processes)
     targets = torch.tensor([vocab.index(item.label) for item in valid])
-    tta = tta_metrics(learner, processes, probabilities, targets, parameters.tta, say)
+    probabilities, metrics = _evaluate(learner, processes, targets, row, parameters.tta, say)
     processes.end()
     return Result(
         learner.model,
         classifier.arch,
         classifier.stats,
         classifier.weights,
-        _metrics(probabilities, targets, row) | tta,
+        metrics,
         progress.history,
         probabilities,
         progress.seconds(),
         ", ".join(precisions),
+        int(row["epoch"]),
     )
 
 
@@ -293,12 +294,17 @@ class _Run:
         say(f"{self.processes.world} processes agree on the weights")
 
 
-def _metrics(probabilities: torch.Tensor, targets: torch.Tensor, row: dict[str, float]) -> dict[str, float]:
+def _evaluate(
+    learner: Any, processes: Processes, targets: torch.Tensor, row: dict[str, float], views: int, say: console.Log
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Probabilities (n, classes) for the validation pictures, and the metrics; ``row``: the exported epoch's."""
+    probabilities = validate(learner, processes)
     predicted = probabilities.argmax(1)
     tallies = tally(predicted, targets, probabilities.shape[1])
-    return {
+    metrics = {
         "error_rate": float((predicted != targets).float().mean()),
         **{name: score(tallies) for name, score in SCORES.items()},
         "valid_loss": row["valid_loss"],
         "train_loss": row["train_loss"],
     }
+    return probabilities, metrics | tta_metrics(learner, processes, probabilities, targets, views, say)

@@ -123,6 +123,7 @@ def _facts(summary: dict[str, Any]) -> str:
         "pictures to train on": f"{summary['training_pictures']:,}",
         "to validate on": f"{summary['validation_pictures']:,}",
         "left out": f"{summary['left_out']:,}",
+        **({"exported epoch": str(summary["exported_epoch"])} if "exported_epoch" in summary else {}),
         "training": f"{summary['training_seconds']:,.0f} s",
         "served in": program.get("precision", "fp32"),
     }
