@@ -32,7 +32,7 @@ from fastai_training.fitting.class_metrics import SCORES, tally
 from fastai_training.fitting.ddp import DataParallel, weights_digest
 from fastai_training.fitting.feature_replay import HeadReplay
 from fastai_training.fitting.mixing import mixing_callback, mixing_told
-from fastai_training.fitting.models import Classifier, build_classifier
+from fastai_training.fitting.models import Classifier, build_classifier, check_sizes
 from fastai_training.fitting.phases import Phase, plan_phases, run_phases
 from fastai_training.fitting.precision import choose_precision
 from fastai_training.fitting.recipe import build_learner, find_rate, training_callbacks, validate
@@ -41,6 +41,7 @@ from fastai_training.fitting.stop_signal import Stop
 from fastai_training.fitting.training_loss import choose_loss
 from fastai_training.fitting.tta import tta_metrics
 from fastai_training.hyperparameters import HyperParameters
+from fastai_training.picture_sizes import epoch_sizes, sizes_told
 from fastai_training.world import Processes
 
 
@@ -92,8 +93,7 @@ def fit(
         weights_channel=weights_channel,
         image_size=parameters.image_size,
     )
-    if processes.is_main:
-        _check_room(classifier.model, parameters, model_folder, checkpoints)
+    _check_network(classifier, parameters, model_folder, checkpoints, processes)
     workers = _count_workers(parameters, processes, say)
     say(
         f"{classifier.arch} on {device.type}, {', '.join(precisions)}, {cpu_count()} cores, {workers} loader workers, "
@@ -135,6 +135,16 @@ def _set_up_device(parameters: HyperParameters, processes: Processes) -> torch.d
     return device
 
 
+def _check_network(
+    classifier: Classifier, parameters: HyperParameters, model_folder: Path, checkpoints: Path, processes: Processes
+) -> None:
+    """Raises ArchError or VolumeError for what would fail later."""
+    if parameters.progressive_resizing < 1:
+        check_sizes(classifier, epoch_sizes(parameters))
+    if processes.is_main:
+        _check_room(classifier.model, parameters, model_folder, checkpoints)
+
+
 def _check_room(model: torch.nn.Module, parameters: HyperParameters, model_folder: Path, checkpoints: Path) -> None:
     """Raises VolumeError when it is clear before training that there is no room for what it makes."""
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
@@ -168,7 +178,7 @@ def _tell_options(parameters: HyperParameters, train: list[Example], say: consol
         say(weights_told(parameters.class_weights, Counter(labels)))
     if parameters.sampling == "balanced":
         say(sampling_told(labels))
-    for line in filter(None, (mixing_told(parameters), stopping_told(parameters))):
+    for line in filter(None, (sizes_told(parameters), mixing_told(parameters), stopping_told(parameters))):
         say(line)
 
 
