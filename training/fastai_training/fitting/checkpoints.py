@@ -12,7 +12,7 @@ import os
 import pickle
 import re
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,9 @@ def check_identity(path: Path, made_by: dict[str, Any], now: dict[str, Any]) -> 
     """Raises CheckpointError, naming what differs, when the checkpoint at ``path`` is of another run."""
     differences = []
     before = made_by.get("hyperparameters", {})
+    if before:
+        # What came later does at its default what was done before it.
+        before = {item.name: item.default for item in fields(HyperParameters)} | before
     for name, value in now["hyperparameters"].items():
         if before.get(name) != value:
             differences.append(f"{name} was {before.get(name)}, is {value}")

@@ -245,19 +245,22 @@ class _Run:
             self.stop,
             self.parameters.seed,
             self.parameters.checkpoint_seconds,
-            lambda: {
-                "rate": rate,
-                "progress": progress.state(),
-                "replay": replay.state(),
-                "best": best.state() if best else {},
-                "stopping": stopping.state(),
-            },
+            lambda: (
+                {
+                    "rate": rate,
+                    "progress": progress.state(),
+                    "replay": replay.state(),
+                }
+                | ({"best": best.state()} if best else {})
+                | ({"stopping": stopping.state()} if stopping.patience else {})
+            ),
         )
         self._add_callbacks([progress, checkpointer, *([best] if best else [])])
         if self.resumed:
             self.classifier.model.load_state_dict(self.resumed["model"])
             progress.resume(self.resumed["progress"], inside_epoch=self.resumed["position"]["batch"] > 0)
-            stopping.restore(self.resumed["stopping"])
+            if stopping.patience:
+                stopping.restore(self.resumed["stopping"])
             if best:
                 best.restore(self.resumed["best"])
         whole = ([mixing] if mixing else []) + ([stopping] if stopping.patience else [])

@@ -125,6 +125,14 @@ def test_what_does_not_change_training_may_differ(tmp_path):
     check_identity(tmp_path, made, run_identity(HyperParameters(workers=4, checkpoint_seconds=9), "d", "w", 1))
 
 
+def test_what_a_checkpoint_knows_nothing_of_was_at_its_default(tmp_path):
+    made = run_identity(HyperParameters(), "d", "w", 1)
+    del made["hyperparameters"]["mixup"]
+    check_identity(tmp_path, made, run_identity(HyperParameters(), "d", "w", 1))
+    with pytest.raises(CheckpointError, match=r"mixup was 0\.0, is 0\.2"):
+        check_identity(tmp_path, made, run_identity(HyperParameters(mixup=0.2), "d", "w", 1))
+
+
 @pytest.mark.parametrize(
     ("other", "words"),
     [
