@@ -146,6 +146,12 @@ class HyperParameters:
         high=1,
         words=("auto",),
     )
+    progressive_resizing: float = _parameter(
+        1.0,
+        "share of `image_size` that the first epoch trains at; it grows until two thirds of the epochs; 1 is off",
+        low=0.25,
+        high=1,
+    )
     class_weights: str = _parameter(
         "none",
         "weights of classes in the loss: `balanced` (a class of half the pictures weighs twice) or `sqrt` (its root)",

@@ -102,6 +102,7 @@ def _summary(
         "lineage": result.lineage,
         "processes": processes.world,
         "precision": result.precision,
+        "exported_epoch": result.epoch,
         "folds": fold_facts(result.folds) if result.folds else None,
         "program": details.program,
         "training_seconds": round(result.seconds, 1),

@@ -30,6 +30,7 @@ from fastai_training.class_balance import balanced_order
 from fastai_training.data.labels import DataError, Example
 from fastai_training.data.picture_cache import PictureCache, cache_bytes
 from fastai_training.hyperparameters import HyperParameters
+from fastai_training.picture_sizes import epoch_sizes
 from fastai_training.seeding import seed_everything
 from fastai_training.world import Processes
 
@@ -148,7 +149,8 @@ class OrderedLoader(TfmdDL):
 
     Batch ``k`` of an epoch of training is cut into one piece for each process; what fills no batch is left out of that
     epoch. In validation each process has every ``world``-th picture. Iteration begins with batch ``start``. With
-    ``balance``, the labels of all pictures, training draws each class equally often.
+    ``balance``, the labels of all pictures, training draws each class equally often. ``sizes``: the views' side in
+    pixels by epoch, where it changes.
     """
 
     def __init__(
@@ -160,10 +162,11 @@ class OrderedLoader(TfmdDL):
         seed: int = 0,
         processes: Processes = Processes(),  # noqa: B008 - frozen
         balance: Sequence[str] = (),
+        sizes: Sequence[int] = (),
         **options: Any,
     ) -> None:
         self.training, self.view, self.seed, self.processes = training, view, seed, processes
-        self.balance = balance
+        self.balance, self.sizes = balance, sizes
         self.epoch, self.start = -1, 0
         self.seed_batch = SeedBatch()
         options["after_batch"] = [self.seed_batch, *options["after_batch"]]
@@ -205,6 +208,8 @@ class OrderedLoader(TfmdDL):
 
     def __iter__(self) -> Iterator[Any]:
         self.seed_batch.key = (self.seed, self.epoch, self.start, self.processes.rank)
+        if self.sizes:
+            self.view.size = self.sizes[max(self.epoch, 0)]  # before workers are started, which get a copy
         for number, batch in enumerate(super().__iter__(), self.start + 1):
             # The next batch's transforms run when it is asked for, after this one was trained on.
             self.seed_batch.key = (self.seed, self.epoch, number, self.processes.rank)
@@ -233,7 +238,8 @@ def _batch_augmentation(parameters: HyperParameters) -> list[Any]:
         given = {"max_rotate": 0.0, "max_zoom": 1.0, "max_lighting": 0.0, "max_warp": 0.0, "do_flip": False} | given
     else:
         return []
-    return list(aug_transforms(size=parameters.image_size, **given))
+    # Without a size they leave a batch's as it is.
+    return list(aug_transforms(size=parameters.image_size if parameters.progressive_resizing == 1 else None, **given))
 
 
 def build_loaders(
@@ -274,6 +280,7 @@ def build_loaders(
             view=view,
             seed=parameters.seed,
             processes=processes,
+            sizes=epoch_sizes(parameters) if training and parameters.progressive_resizing < 1 else (),
             balance=[item.label for item in train] if training and parameters.sampling == "balanced" else (),
             bs=min(parameters.batch_size, share) if training else parameters.batch_size,
             after_item=[view, ToTensor],

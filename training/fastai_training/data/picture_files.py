@@ -65,11 +65,7 @@ class Tree:
     def unread(self) -> list[Note]:
         """What lies there and is neither a picture nor a table, by suffix."""
         notes = [
-            Note(
-                f"{count} files of the kind {suffix} are not read"
-                + ("; unpack archives" if suffix in _ARCHIVES else ""),
-                example,
-            )
+            Note(f"{count} {suffix} files are not used" + ("; unpack archives" if suffix in _ARCHIVES else ""), example)
             for suffix, (count, example) in sorted(self.others.items())
         ]
         if self.unnamed:

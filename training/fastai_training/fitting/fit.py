@@ -33,7 +33,7 @@ from fastai_training.fitting.ddp import DataParallel, weights_digest
 from fastai_training.fitting.feature_replay import HeadReplay
 from fastai_training.fitting.folds import fold_errors, fold_line
 from fastai_training.fitting.mixing import mixing_callback, mixing_told
-from fastai_training.fitting.models import Classifier, build_classifier
+from fastai_training.fitting.models import Classifier, build_classifier, check_sizes
 from fastai_training.fitting.parent_model import CHANNEL, ParentError
 from fastai_training.fitting.parent_network import ParentNetwork, descend
 from fastai_training.fitting.phases import Phase, plan_phases, run_phases
@@ -44,6 +44,7 @@ from fastai_training.fitting.stop_signal import Stop
 from fastai_training.fitting.training_loss import choose_loss
 from fastai_training.fitting.tta import tta_metrics
 from fastai_training.hyperparameters import HyperParameters
+from fastai_training.picture_sizes import epoch_sizes, sizes_told
 from fastai_training.world import Processes
 
 
@@ -52,7 +53,8 @@ class Result:
     """``probabilities``: float32 (n, classes) for the validation pictures, in their order.
 
     ``seconds`` were spent in training, those before a stop included; ``precision`` is what was chosen, phase by
-    phase; ``folds`` are the error rates of the hyperparameter of that name; ``lineage`` is the manifest's.
+    phase; ``epoch``: the one whose weights these are, counted from 1; ``folds`` are the error rates of the
+    hyperparameter of that name; ``lineage`` is the manifest's.
     """
 
     model: torch.nn.Module
@@ -64,6 +66,7 @@ class Result:
     probabilities: torch.Tensor
     seconds: float
     precision: str
+    epoch: int
     folds: list[float]
     lineage: dict[str, Any] = field(default_factory=dict)
 
@@ -94,8 +97,7 @@ def fit(
     precisions = list(dict.fromkeys(phase.precision for phase in plan_phases(parameters, 0, device)))
     descent = descend(parent, vocab, parameters, say) if parent else None
     classifier = descent.classifier if descent else _new_classifier(vocab, parameters, weights_channel)
-    if processes.is_main:
-        _check_room(classifier.model, parameters, model_folder, checkpoints)
+    _check_network(classifier, parameters, model_folder, checkpoints, processes)
     workers = _count_workers(parameters, processes, say)
     say(
         f"{classifier.arch} on {device.type}, {', '.join(precisions)}, {cpu_count()} cores, {workers} loader workers, "
@@ -114,20 +116,20 @@ def fit(
     folds = run.measure_folds([*train, *valid], vocab, workers, say)
     progress, row = run.train(checkpoints, identity, say)
     run.agree_on_weights(say)
-    probabilities = validate(learner, processes)
     targets = torch.tensor([vocab.index(item.label) for item in valid])
-    tta = tta_metrics(learner, processes, probabilities, targets, parameters.tta, say)
+    probabilities, metrics = _evaluate(learner, processes, targets, row, parameters.tta, say)
     processes.end()
     return Result(
         learner.model,
         classifier.arch,
         classifier.stats,
         classifier.weights,
-        _metrics(probabilities, targets, row) | tta,
+        metrics,
         progress.history,
         probabilities,
         progress.seconds(),
         ", ".join(precisions),
+        int(row["epoch"]),
         folds,
         descent.lineage(before, probabilities, valid, say) if descent else {},
     )
@@ -150,6 +152,16 @@ def _set_up_device(parameters: HyperParameters, processes: Processes) -> torch.d
     if device.type == "cpu":
         torch.set_num_threads(max(1, cpu_count() // processes.on_host))
     return device
+
+
+def _check_network(
+    classifier: Classifier, parameters: HyperParameters, model_folder: Path, checkpoints: Path, processes: Processes
+) -> None:
+    """Raises ArchError or VolumeError for what would fail later."""
+    if parameters.progressive_resizing < 1:
+        check_sizes(classifier, epoch_sizes(parameters))
+    if processes.is_main:
+        _check_room(classifier.model, parameters, model_folder, checkpoints)
 
 
 def _check_room(model: torch.nn.Module, parameters: HyperParameters, model_folder: Path, checkpoints: Path) -> None:
@@ -185,7 +197,7 @@ def _tell_options(parameters: HyperParameters, train: list[Example], say: consol
         say(weights_told(parameters.class_weights, Counter(labels)))
     if parameters.sampling == "balanced":
         say(sampling_told(labels))
-    for line in filter(None, (mixing_told(parameters), stopping_told(parameters))):
+    for line in filter(None, (sizes_told(parameters), mixing_told(parameters), stopping_told(parameters))):
         say(line)
 
 
@@ -261,19 +273,22 @@ class _Run:
             self.stop,
             self.parameters.seed,
             self.parameters.checkpoint_seconds,
-            lambda: {
-                "rate": rate,
-                "progress": progress.state(),
-                "replay": replay.state(),
-                "best": best.state() if best else {},
-                "stopping": stopping.state(),
-            },
+            lambda: (
+                {
+                    "rate": rate,
+                    "progress": progress.state(),
+                    "replay": replay.state(),
+                }
+                | ({"best": best.state()} if best else {})
+                | ({"stopping": stopping.state()} if stopping.patience else {})
+            ),
         )
         self._add_callbacks([progress, checkpointer, *([best] if best else [])])
         if self.resumed:
             self.classifier.model.load_state_dict(self.resumed["model"])
             progress.resume(self.resumed["progress"], inside_epoch=self.resumed["position"]["batch"] > 0)
-            stopping.restore(self.resumed["stopping"])
+            if stopping.patience:
+                stopping.restore(self.resumed["stopping"])
             if best:
                 best.restore(self.resumed["best"])
         whole = ([mixing] if mixing else []) + ([stopping] if stopping.patience else [])
@@ -328,12 +343,17 @@ class _Run:
         say(f"{self.processes.world} processes agree on the weights")
 
 
-def _metrics(probabilities: torch.Tensor, targets: torch.Tensor, row: dict[str, float]) -> dict[str, float]:
+def _evaluate(
+    learner: Any, processes: Processes, targets: torch.Tensor, row: dict[str, float], views: int, say: console.Log
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Probabilities (n, classes) for the validation pictures, and the metrics; ``row``: the exported epoch's."""
+    probabilities = validate(learner, processes)
     predicted = probabilities.argmax(1)
     tallies = tally(predicted, targets, probabilities.shape[1])
-    return {
+    metrics = {
         "error_rate": float((predicted != targets).float().mean()),
         **{name: score(tallies) for name, score in SCORES.items()},
         "valid_loss": row["valid_loss"],
         "train_loss": row["train_loss"],
     }
+    return probabilities, metrics | tta_metrics(learner, processes, probabilities, targets, views, say)

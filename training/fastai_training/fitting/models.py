@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -245,6 +245,22 @@ def build_classifier(
         raise _refusal(arch, architecture, size, error) from None
     model = add_head(body, count, classes, pool=is_map)
     return Classifier(model, _splitter(architecture), architecture.stats, architecture.name, source)
+
+
+def check_sizes(classifier: Classifier, sizes: Iterable[int]) -> None:
+    """Raises ArchError when the network can't take pictures of one of these ``sizes`` (pixels a side) as well."""
+    network = classifier.model.eval()
+    for size in sorted(set(sizes)):
+        try:
+            with torch.no_grad():
+                network(torch.zeros(1, 3, size, size))
+        except Exception as error:  # whatever a network raises
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            raise ArchError(
+                f"progressive_resizing: {classifier.arch} can't take pictures of {size} pixels ({reason}); leave "
+                "progressive_resizing out, or choose a network that takes any size, such as resnet34"
+            ) from None
+    network.train()
 
 
 def _splitter(architecture: Architecture) -> Callable[[nn.Module], list[Any]]:

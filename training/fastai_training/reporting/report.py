@@ -21,7 +21,7 @@ from fastai_training.diagnosis.disk_space import keep
 from fastai_training.quoting import utf8
 from fastai_training.reporting import charts
 from fastai_training.reporting.evaluation import Evaluation, Mistake, evaluate
-from fastai_training.reporting.run_files import relative_name, write_csv
+from fastai_training.reporting.run_files import columns, relative_name, write_csv
 
 #: Mistakes shown as pictures, and left-out files listed in the page (all are in skipped.csv).
 MOST_MISTAKES, MOST_SKIPPED = 24, 100
@@ -124,6 +124,7 @@ def _facts(summary: dict[str, Any]) -> str:
         "pictures to train on": f"{summary['training_pictures']:,}",
         "to validate on": f"{summary['validation_pictures']:,}",
         "left out": f"{summary['left_out']:,}",
+        **({"exported epoch": str(summary["exported_epoch"])} if "exported_epoch" in summary else {}),
         "training": f"{summary['training_seconds']:,.0f} s",
         "served in": program.get("precision", "fp32"),
     }
@@ -200,7 +201,7 @@ def page(run: Run, evaluation: Evaluation, pictures: dict[str, bytes], tiles: li
     ]
     skipped = list(run.skipped)
     more = f"<p>{len(skipped) - MOST_SKIPPED:,} more are in skipped.csv.</p>" if len(skipped) > MOST_SKIPPED else ""
-    history_names = list(run.history[0]) if run.history else []
+    history_names = columns(run.history)
     parts = [
         f"<h1>{_text(title)}</h1>\n<p>Labels from {_text(summary['labels_from'])}; weights: "
         f"{_text(summary['pretrained_weights'] or 'none, from scratch')}.</p>\n",

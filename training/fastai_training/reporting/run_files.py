@@ -23,10 +23,15 @@ def write_skipped(folder: Path, skipped: Sequence[tuple[str, str, str]], log: Lo
     write_csv(folder / "skipped.csv", ("channel", "file", "reason"), skipped, log)
 
 
+def columns(history: list[dict[str, float]]) -> list[str]:
+    """The values that any epoch has; the first ones may come from a checkpoint of a version that told fewer."""
+    return list(dict.fromkeys(name for row in reversed(history) for name in row))
+
+
 def write_history(folder: Path, history: list[dict[str, float]], log: Log) -> None:
     """Write history.csv, a row for each epoch."""
     if history:
-        header = tuple(history[0])
+        header = columns(history)
         write_csv(folder / "history.csv", header, ([row.get(name) for name in header] for row in history), log)
 
 

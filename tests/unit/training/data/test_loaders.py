@@ -28,7 +28,7 @@ def pictures(tmp_path_factory):
 
 def make(pictures, workers=0, processes=Processes(), **options):  # noqa: B008
     train, valid = pictures
-    parameters = HyperParameters(batch_size=4, image_size=16, **options)
+    parameters = HyperParameters(**({"batch_size": 4, "image_size": 16} | options))
     vocab = sorted({item.label for item in train})
     return build_loaders(train, valid, vocab, parameters, IMAGENET_STATS, torch.device("cpu"), workers, processes)
 
@@ -111,6 +111,16 @@ def test_single_parts_of_the_augmentation_take_effect(pictures):
         assert same(changed, batches(make(pictures, workers=2, **options).train)), options
         assert same(changed[2:], batches(make(pictures, **options).train, start=2)), options
         assert same(batches(make(pictures).valid), batches(make(pictures, **options).valid)), options
+
+
+@pytest.mark.parametrize("augment", ["light", "full"])
+def test_pictures_grow_from_epoch_to_epoch_and_are_validated_whole(pictures, augment):
+    options = {"image_size": 96, "progressive_resizing": 0.34, "epochs": 3, "freeze_epochs": 1, "augment": augment}
+    for workers in (0, 1):
+        loaders = make(pictures, workers=workers, **options)
+        for epoch, size in enumerate((32, 64, 96, 96)):
+            assert {x.shape[2:] for x, _ in batches(loaders.train, epoch)} == {(size, size)}
+            assert {x.shape[2:] for x, _ in batches(loaders.valid, epoch)} == {(96, 96)}
 
 
 @pytest.mark.parametrize("options", [{"rotate": 0.0, "zoom": 1.0, "lighting": 0.0}, {"flip": "horizontal"}])

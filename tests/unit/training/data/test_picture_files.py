@@ -151,13 +151,13 @@ def test_other_files_are_counted_by_kind_until_they_are_used(tmp_path):
     touch(*(tmp_path / name for name in ("a.txt", "b.txt", "c.zip", "1.jpg")))
     tree = read_tree(tmp_path)
     assert [(note.text, note.example) for note in tree.unread()] == [
-        ("2 .txt files are not used: they are no pictures that are read here", "a.txt"),
-        ("1 .zip files are not used: unpack archives", "c.zip"),
+        ("2 .txt files are not used", "a.txt"),
+        ("1 .zip files are not used; unpack archives", "c.zip"),
     ]
     tree.use(tmp_path / "a.txt")
     assert [note.text.partition(":")[0] for note in tree.unread()] == [
         "1 .txt files are not used",
-        "1 .zip files are not used",
+        "1 .zip files are not used; unpack archives",
     ]
     tree.use(tmp_path / "b.txt")
     tree.use(tmp_path.parent / "other" / "x.zip")

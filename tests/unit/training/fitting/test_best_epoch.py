@@ -125,7 +125,7 @@ def test_a_run_that_was_stopped_anywhere_keeps_and_ends_with_the_same(data, tmp_
     log = capsys.readouterr().out
     assert "keeping epoch=2 of " in log
     assert "stopping early" in log
-    assert len(whole.history) == 4
+    assert (len(whole.history), whole.epoch) == (4, 2)
     assert whole.metrics["valid_loss"] == whole.history[1]["valid_loss"]
     assert whole.metrics["error_rate"] == pytest.approx(whole.history[1]["error_rate"])
     for looks in (12, 6):  # with the best epoch just behind, and with it in the checkpoint alone

@@ -141,7 +141,9 @@ def test_they_stop_early_together_and_keep_the_same_epoch(data, tmp_path):
     history = (folders[0] / "output" / "data" / "history.csv").read_text().splitlines()
     kept = history[int(re.search(r"keeping epoch=(\d+) ", logs[0]).group(1))]
     row = dict(zip(history[0].split(","), kept.split(","), strict=True))
-    metrics = json.loads((folders[0] / "output" / "data" / "summary.json").read_text())["metrics"]
+    summary = json.loads((folders[0] / "output" / "data" / "summary.json").read_text())
+    metrics = summary["metrics"]
+    assert str(summary["exported_epoch"]) == row["epoch"]
     for name in ("error_rate", "f1_macro", "valid_loss"):
         assert float(row[name]) == pytest.approx(metrics[name], abs=1e-5)
 

@@ -144,6 +144,17 @@ def test_the_rate_that_was_found_is_kept_when_a_run_goes_on(data, tmp_path, caps
     assert read_checkpoint(list_checkpoints(tmp_path)[0])["rate"] == rate
 
 
+def test_pictures_that_grow_end_the_same_after_a_stop(data, tmp_path, capsys):
+    options = {"image_size": 64, "progressive_resizing": 0.5}
+    whole = run(data, tmp_path / "whole", **options)
+    assert "32 pixels in epoch 1, 64 pixels in epoch 2 to 3" in capsys.readouterr().out
+    assert not equal(whole, run(data, tmp_path / "plain", image_size=64))
+    for looks in (2, 6):  # while pictures are small, and once they are not
+        with pytest.raises(SystemExit):
+            run(data, tmp_path / "stopped", StopAfter(looks), **options)
+    assert equal(whole, run(data, tmp_path / "stopped", **options))
+
+
 def test_from_scratch_everything_is_trained_in_one_phase(data, tmp_path):
     result = run(data, tmp_path, pretrained=False, epochs=1)
     assert result.weights is None

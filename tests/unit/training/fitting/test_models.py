@@ -4,7 +4,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from fastai_training.fitting.models import ArchError, ServingModule, build_classifier, find_architecture  # noqa: E402
+from fastai_training.fitting.models import (  # noqa: E402
+    ArchError,
+    ServingModule,
+    build_classifier,
+    check_sizes,
+    find_architecture,
+)
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "efficientnet_lite0", "mobilenetv3_small_050"])
@@ -14,6 +20,16 @@ def test_a_classifier_of_torchvision_or_timm(arch):
     assert classifier.model(torch.zeros(2, 3, 64, 64)).shape == (2, 3)
     assert classifier.weights is None
     assert len(classifier.splitter(classifier.model)) >= 2
+
+
+def test_a_network_that_takes_one_size_alone_is_told_before_training():
+    any_size = build_classifier("mobilenetv3_small_050", 3, pretrained=False, weights_channel=None, image_size=64)
+    check_sizes(any_size, [32, 64, 64])
+    assert any_size.model.training
+    assert float(any_size.model[0].model.bn1.running_mean.abs().sum()) == 0, "it has seen no picture yet"
+    one_size = build_classifier("vit_tiny_patch16_224", 3, pretrained=False, weights_channel=None, image_size=64)
+    with pytest.raises(ArchError, match=r"progressive_resizing: .* can't take pictures of 32 pixels"):
+        check_sizes(one_size, [32, 64])
 
 
 def test_a_misspelt_architecture_names_the_nearest():

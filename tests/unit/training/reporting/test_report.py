@@ -25,6 +25,7 @@ VOCAB = sorted(["blue", EVIL, "red"])
 SUMMARY = {
     "metrics": {"error_rate": 0.5, "balanced_accuracy": 0.4567, "tta_error_rate": 0.25, "valid_loss": float("nan")},
     "training_pictures": 30,
+    "exported_epoch": 7,
     "validation_pictures": 4,
     "left_out": 1,
     "labels_from": "folders",
@@ -113,6 +114,7 @@ def test_the_page_is_whole_escaped_and_fetches_nothing(run, tmp_path):
         "balanced accuracy",
         "45.67%",
         "25.00%",
+        "exported epoch7",
     ):
         assert words in "".join(page.words), words
 

@@ -34,6 +34,12 @@ def test_each_epoch_is_a_row(tmp_path):
     assert rows(tmp_path / "history.csv") == [["epoch", "train_loss"], ["1", "0.5"], ["2", ""]]
 
 
+def test_what_only_later_epochs_have_is_a_column_too(tmp_path):
+    """The first epochs may come from a checkpoint of a version that told fewer values."""
+    write_history(tmp_path, [{"epoch": 1, "seconds": 2}, {"epoch": 2, "f1_macro": 0.5, "seconds": 3}], pytest.fail)
+    assert rows(tmp_path / "history.csv") == [["epoch", "f1_macro", "seconds"], ["1", "", "2"], ["2", "0.5", "3"]]
+
+
 def test_each_validation_picture_has_its_prediction(tmp_path):
     valid = [Example(tmp_path / "a" / "1.jpg", "cat"), Example(tmp_path / "2.jpg", "dog")]
     probabilities = np.array([[0.25, 0.75], [0.1, 0.9]])
