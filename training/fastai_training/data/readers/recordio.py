@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,15 +43,15 @@ class _File:
     used_list: str = ""
 
 
-def _scratch(path: Path) -> Path:
-    """A folder for a file's pictures, removed when the process ends. Raises DataError when the disk has no room."""
+def _scratch(records: Sequence[Path]) -> Path:
+    """A folder for the pictures, removed when the process ends. Raises DataError when the disk has no room."""
     folder = Path(tempfile.mkdtemp(prefix="recordio-"))
     atexit.register(_remove, folder, os.getpid())
-    free, size = shutil.disk_usage(folder).free, path.stat().st_size
+    free, size = shutil.disk_usage(folder).free, sum(path.stat().st_size for path in records)
     if free < size + _SPARE:
         raise DataError(
-            f"{shown(path.name)} ({size / 2**20:,.0f} MB) is unpacked to {folder}, where {free / 2**20:,.0f} MB are "
-            "free; give the instance a larger volume, or pass the pictures as files"
+            f"{', '.join(shown(path.name) for path in records[:3])} ({size / 2**20:,.0f} MB) is unpacked to {folder}, "
+            f"where {free / 2**20:,.0f} MB are free; give the instance a larger volume, or pass the pictures as files"
         )
     return folder
 
@@ -77,9 +78,8 @@ def _listed(channel: Channel, path: Path) -> tuple[dict[int, tuple[list[str], st
     return dict(zip(found.numbers, zip(found.labels, found.paths, strict=True), strict=True)), channel.name(chosen)
 
 
-def _unpack(channel: Channel, path: Path, split: str) -> _File:
-    """Write a file's pictures to the disk. Raises DataError."""
-    folder = _scratch(path)
+def _unpack(channel: Channel, path: Path, split: str, folder: Path, first: int) -> _File:
+    """Write a file's pictures to ``folder``, numbered from ``first``. Raises DataError."""
     listed, name = _listed(channel, path)
     found = _File(path, split)
     lists: list[list[str]] = []
@@ -88,7 +88,7 @@ def _unpack(channel: Channel, path: Path, split: str) -> _File:
         labels = [number_text(label) for label in record.labels]
         said, original = listed.get(record.number, ([], ""))
         wrong += said != labels
-        file = _file(folder, count - 1, record, original if said == labels else "")
+        file = _file(folder, first + count - 1, record, original if said == labels else "")
         if not record.suffix:
             found.skipped.append((f"{path.name}, record {count - 1}", NO_PICTURE))
             continue
@@ -122,7 +122,11 @@ def _read(channel: Channel) -> Examples:
     parts = splits_of_files([channel.name(path) for path in records])
     more = f" and {len(records) - 3} more" if len(records) > 3 else ""
     examples = Examples(channel.root, [], f"recordio {', '.join(shown(path.name) for path in records[:3])}{more}")
-    files = [_unpack(channel, path, split) for path, split in zip(records, parts, strict=True)]
+    # In one folder, numbered through: other processes and a resumed job must find the same names in the same order.
+    folder, files, first = _scratch(records), [], 0
+    for path, split in zip(records, parts, strict=True):
+        files.append(_unpack(channel, path, split, folder, first))
+        first += len(files[-1].pictures) + len(files[-1].skipped)
     # All files together: a shard may have pictures of one class only.
     indices = [label for file in files for label in file.labels]
     folders = [channel.root, *(path.parent for path in (*records, *channel.labels))]

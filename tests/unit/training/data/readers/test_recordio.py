@@ -93,6 +93,15 @@ def test_shards_are_one_set_though_each_has_its_own_classes(tmp_path):
     assert {item.split for item in found.items} == {""}
 
 
+def test_names_and_order_are_the_same_in_every_process_and_in_a_resumed_job(tmp_path):
+    for number in range(3):
+        shard(tmp_path / f"data-{number}.rec", first=8 * number)
+    first, second = ([item.path for item in find_examples(tmp_path).items] for _ in range(2))
+    assert first == sorted(first), "as the split sorts them"
+    assert [path.name for path in first] == [path.name for path in second] == [f"{n:08d}.jpg" for n in range(24)]
+    assert {path.parent for path in first}.isdisjoint(path.parent for path in second)
+
+
 @pytest.mark.parametrize("names", [("train_0", "train_1", "val"), ("pets_train_0", "pets_train_1", "pets_val")])
 def test_parts_of_a_split_are_known_by_their_names(tmp_path, names):
     for name in names:
