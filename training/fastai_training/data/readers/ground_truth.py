@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from fastai_training.data.labels import DataError, Examples, Note
+from fastai_training.data.labels import TRAIN, DataError, Examples, Note
 from fastai_training.data.readers import rows
 from fastai_training.data.readers.reader import Channel, Reader
 from fastai_training.data.readers.tables import NotATableError, Table, as_text, read_table
@@ -215,13 +215,18 @@ def _read(channel: Channel, found: list[tuple[Table, list[Attribute]]]) -> Examp
             f"several manifests of Ground Truth in {channel.root}: {names}; leave one, name it by the hyperparameter "
             "manifest, or call them train.manifest and validation.manifest"
         )
+    if channel.known and len(found) > 1 and TRAIN in splits:
+        table, _ = found.pop(splits.index(TRAIN))
+        splits.remove(TRAIN)
+        text = f"{shown(channel.name(table.path))} is not used: its {table.rows} rows are for training"
+        channel.notes.append(Note(text))
     parts = [
         _rows(channel, table, attributes, split if len(found) > 1 else "")
         for (table, attributes), split in zip(found, splits, strict=True)
     ]
-    names = list(dict.fromkeys(shown(attribute.name) for _, attribute in parts))
+    learned = list(dict.fromkeys(shown(attribute.name) for _, attribute in parts))
     whole = rows.joined(channel, [part for part, _ in parts])
-    return rows.build(channel, whole, f"ground_truth {shown(whole.name)} (attribute {', '.join(names)})")
+    return rows.build(channel, whole, f"ground_truth {shown(whole.name)} (attribute {', '.join(learned)})")
 
 
 def read(channel: Channel) -> Examples:

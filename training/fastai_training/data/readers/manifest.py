@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastai_training.data.given_split import FOLD_COLUMNS, read_column, split_column, split_of_name
+from fastai_training.data.given_split import FOLD_COLUMNS, read_column, split_column
 from fastai_training.data.labels import TRAIN, DataError, Examples, Note
 from fastai_training.data.readers import rows
 from fastai_training.data.readers.label_column import (
     LABEL_COLUMNS,
-    Labels,
     find_label_column,
     is_number,
     plain,

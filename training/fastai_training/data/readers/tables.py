@@ -20,7 +20,8 @@ _DELIMITED = frozenset({".csv", ".tsv"})
 _LINES = frozenset({".jsonl", ".ndjson", ".manifest"})
 #: Bytes; a larger JSON file is no table of labels but a data set's annotations in one piece.
 _LARGEST_JSON = 256 << 20
-_DELIMITERS = ",;\t|"
+#: Commas last: where another makes as many cells, they are in numbers or texts.
+_DELIMITERS = ";\t|,"
 #: Names that the objects of a JSON file may have; with more each row has names of its own.
 _MOST_NAMES = 5000
 #: Lines that are looked at to tell the delimiter.
@@ -99,7 +100,7 @@ def _text_lines(file: Iterable[str]) -> Iterator[str]:
 
 def _delimiter(sample: list[str]) -> str:
     """The one that cuts the lines into as many cells as the first, the header; of several, that which makes most."""
-    best, best_score = _DELIMITERS[0], (-1.0, 0)
+    best, best_score = ",", (-1.0, 0)
     for delimiter in _DELIMITERS:
         try:
             sizes = [len(row) for row in csv.reader(sample, delimiter=delimiter, skipinitialspace=True) if row]
@@ -138,12 +139,13 @@ def _read_delimited(path: Path, file: TextIO, place: list[int]) -> Table:
         itertools.chain(sample[start:], lines), delimiter=delimiter, skipinitialspace=delimiter != " ", strict=True
     )
     place[0] = start + 1
-    header = next(rows, [])
+    header = next((row for row in rows if any(cell.strip() for cell in row)), [])
+    place[0] = start + rows.line_num + 1  # of the next row, in which an error would be
     names, twice = _column_names(header)
     columns: list[list[Any]] = [[] for _ in header]
     count = 0
     for row in rows:
-        place[0] = start + rows.line_num + 1  # of the next row, in which an error would be
+        place[0] = start + rows.line_num + 1
         if not row or not any(cell.strip() for cell in row):
             continue
         if len(row) > len(header) and any(cell.strip() for cell in row[len(header) :]):
