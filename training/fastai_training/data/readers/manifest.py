@@ -68,10 +68,10 @@ def _is_label(channel: Channel, name: str) -> bool:
 
 def _first_line_is_row(channel: Channel, table: Table, place: tuple[str, str]) -> bool:
     """Whether the line that should be the header names a file, as the lines below it do."""
-    if table.headless:
+    if table.headless or not table.header:
         return False
-    for cell, name in zip(table.header, table.columns, strict=False):
-        if plain(cell) in (*FILE_COLUMNS, *LABEL_COLUMNS) or channel.index.match(cell, *place).path is None:
+    for name in table.columns:
+        if plain(name) in (*FILE_COLUMNS, *LABEL_COLUMNS) or channel.index.match(name, *place).path is None:
             continue
         below = [as_text(value) for value in table.columns[name][:_SAMPLED]]
         if any(channel.index.match(value, *place).path for value in below):
