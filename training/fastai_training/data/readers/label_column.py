@@ -77,7 +77,7 @@ def find_label_column(table: Table, others: Sequence[str], asked: Asked) -> list
     if known:
         return [_one_of(table, known)]
     one_hot = [name for name in others if _is_indicator(table.columns[name])]
-    if len(one_hot) > 1:
+    if len(one_hot) > 1 and not table.headless:  # without a header, classes would be called by columns' numbers
         return one_hot
     return [others[0]] if len(others) == 1 and plain(others[0]) not in NO_LABELS else []
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fastai_container.pictures import SUFFIXES
 from fastai_training.data.given_split import FOLD_COLUMNS, read_column, split_column
 from fastai_training.data.labels import TRAIN, DataError, Examples, Note
 from fastai_training.data.readers import rows
@@ -70,8 +71,11 @@ def _first_line_is_row(channel: Channel, table: Table, place: tuple[str, str]) -
     """Whether the line that should be the header names a file, as the lines below it do."""
     if table.headless or not table.header:
         return False
+    known = any(plain(name) in (*FILE_COLUMNS, *LABEL_COLUMNS) for name in table.columns)
     for name in table.columns:
-        if plain(name) in (*FILE_COLUMNS, *LABEL_COLUMNS) or channel.index.match(name, *place).path is None:
+        if known and Path(name).suffix.lower() not in SUFFIXES:  # there may be a picture cat.jpg and a column cat
+            continue
+        if channel.index.match(name, *place).path is None:
             continue
         below = [as_text(value) for value in table.columns[name][:_SAMPLED]]
         if any(channel.index.match(value, *place).path for value in below):
