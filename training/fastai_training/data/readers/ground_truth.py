@@ -98,11 +98,10 @@ def _several(value: Any, metadata: dict[str, Any]) -> list[str]:
 
 def _confidence(attribute: Attribute, metadata: dict[str, Any]) -> float | None:
     """What the job says of a label's worth (0 to 1); the least where it has one for each class."""
-    value = metadata.get("confidence")
-    if attribute.type == SEVERAL and isinstance(metadata.get("confidence-map"), dict):
-        values = [one for one in metadata["confidence-map"].values() if isinstance(one, int | float)]
-        return min(values) if values else None
-    return float(value) if isinstance(value, int | float) else None
+    value, of_classes = metadata.get("confidence"), metadata.get("confidence-map")
+    values = list(of_classes.values()) if attribute.type == SEVERAL and isinstance(of_classes, dict) else [value]
+    shares = [float(one) for one in values if isinstance(one, int | float) and 0 <= one <= 1]
+    return min(shares) if shares else None
 
 
 def _fault(attribute: Attribute, value: Any, metadata: Any, least: float) -> str:
