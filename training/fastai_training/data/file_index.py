@@ -15,6 +15,8 @@ from fastai_training.data.picture_files import Tree
 
 #: Linux has no longer paths.
 LONGEST_PATH = 4096
+#: Files of one name; where there are more, only the closest are compared.
+MANY = 100
 NOT_THERE = "not there"
 SEVERAL = "not unique: several files have this name"
 
@@ -81,6 +83,8 @@ class FileIndex:
         self.tree = tree
         self._by_name: dict[str, list[tuple[str, Path]]] = defaultdict(list)
         self._by_stem: dict[str, list[tuple[str, Path]]] = defaultdict(list)
+        #: For a name that very many files have, the files by every end of their folders.
+        self._by_end: dict[str, dict[tuple[str, ...], list[tuple[str, Path]]]] = {}
         #: Every end of the path of a folder that holds pictures.
         self._folders: set[tuple[str, ...]] = set()
         folders = set()
@@ -128,7 +132,32 @@ class FileIndex:
             return Match(None, NOT_THERE)
         last = _plain(parts[-1])
         found = self._by_name.get(last) or self._by_stem.get(last)
-        return self._best(found, parts, folder, split) if found else Match(None, NOT_THERE, tuple(parts))
+        if not found:
+            return Match(None, NOT_THERE, tuple(parts))
+        if len(found) > MANY:
+            found = self._closest(last, found, parts, folder)
+        return self._best(found, parts, folder, split) if found else Match(None, SEVERAL, tuple(parts))
+
+    def _closest(
+        self, name: str, found: list[tuple[str, Path]], parts: list[str], folder: str
+    ) -> list[tuple[str, Path]]:
+        """Those of very many files of one name whose folders agree most; looking at each for each row takes hours."""
+        if name not in self._by_end:
+            ends = self._by_end[name] = defaultdict(list)
+            for relative, path in found:
+                folders = tuple(_plain(part) for part in relative.split("/")[:-1])
+                for start in range(len(folders)):
+                    ends[folders[start:]].append((relative, path))
+                ends[("", *folders)].append((relative, path))  # the whole path
+        ends = self._by_end[name]
+        plain = tuple(_plain(part) for part in parts[:-1])
+        beside = tuple(_plain(part) for part in folder.split("/") if part) + plain
+        tail = next((plain[start:] for start in range(len(plain)) if plain[start:] in ends), ())
+        near = ends[tail] if tail else []
+        if len(near) > MANY:  # alike, but for one that has no other folders
+            near = ends.get(("", *tail), [])
+        here = [*near, *ends.get(("", *beside), [])]
+        return here if here or tail else ends.get(("",), [])
 
     def _best(self, found: list[tuple[str, Path]], parts: list[str], folder: str, split: str) -> Match:
         plain = [_plain(part) for part in parts[:-1]]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fastai_training.data.file_index import NOT_THERE, SEVERAL, FileIndex
+from fastai_training.data.file_index import MANY, NOT_THERE, SEVERAL, FileIndex
 from fastai_training.data.picture_files import read_tree
 
 
@@ -109,6 +109,27 @@ def test_the_split_of_a_table_decides_between_files_alike_in_all_else(tmp_path):
     assert found(files, "1.jpg") == SEVERAL
     assert found(files, "1.jpg", split="test") == "test/1.jpg"
     assert found(files, "2.jpg", split="train") == "test/2.jpg"
+
+
+@pytest.mark.parametrize("many", [MANY, 1])
+def test_very_many_files_of_one_name_are_found_alike(tmp_path, monkeypatch, many):
+    monkeypatch.setattr("fastai_training.data.file_index.MANY", many)
+    files = index(
+        tmp_path,
+        *(f"p{n}/{side}/images/eye.jpg" for n in range(6) for side in ("left", "right")),
+        *("train/images/eye.jpg", "eye.jpg", "test/x.jpg", "a/x.jpg", "b/x.jpg"),
+    )
+    for name in ("p3/left/images/eye.jpg", "s3://b/in/p3/left/images/eye", "P3\\left\\images\\eye.jpg"):
+        assert found(files, name) == "p3/left/images/eye.jpg"
+    assert found(files, "train/images/eye.jpg") == "train/images/eye.jpg"
+    assert found(files, "images/eye.jpg") == found(files, "val/images/eye.jpg") == SEVERAL
+    assert found(files, "left/images/eye.jpg") == SEVERAL
+    assert found(files, "p7/left/images/eye.jpg") == SEVERAL
+    assert found(files, "p3/eye.jpg") == "eye.jpg"
+    assert found(files, "eye.jpg") == "eye.jpg"
+    assert found(files, "eye.jpg", folder="p2/right/images") == "p2/right/images/eye.jpg"
+    assert found(files, "x.jpg") == found(files, "c/x.jpg") == SEVERAL
+    assert found(files, "a/x.jpg", folder="test") == "a/x.jpg"
 
 
 def test_a_link_to_a_file_is_another_name_of_it(tmp_path):

@@ -49,16 +49,24 @@ def _candidate(channel: Channel, table: Table) -> Candidate:
     if _first_line_is_row(channel, table, place):
         return _candidate(channel, without_header(table))
     table.refuse_twice()
-    best, most, best_share = "", 0, 0.0
     names = [name for name in sorted(table.columns, key=_rank) if not _is_label(channel, name)]
-    step = max(1, table.rows // _SAMPLED)
+    best, share = _best_column(channel, table, names, max(1, table.rows // _SAMPLED))
+    if not best and table.rows > _SAMPLED:  # few of many rows may be of this channel's pictures
+        best, share = _best_column(channel, table, names, 1)
+    known = [name for name in names if plain(name) in FILE_COLUMNS]
+    return Candidate(table, best or (known[0] if known else ""), share)
+
+
+def _best_column(channel: Channel, table: Table, names: list[str], step: int) -> tuple[str, float]:
+    """Return the column that names most files of the channel, and in which share of its values; "" for none."""
+    place = rows.place_of(channel, table.path)
+    best, most, best_share = "", 0, 0.0
     for name in names:
         values = [value for value in table.columns[name][::step] if isinstance(value, str | int) and as_text(value)]
         found = [path for value in values if (path := channel.index.match(as_text(value), *place).path) is not None]
         if len(set(found)) > most:
             best, most, best_share = name, len(set(found)), len(found) / len(values)
-    known = [name for name in names if plain(name) in FILE_COLUMNS]
-    return Candidate(table, best or (known[0] if known else ""), best_share)
+    return best, best_share
 
 
 def _is_label(channel: Channel, name: str) -> bool:
@@ -142,20 +150,26 @@ def _usable(channel: Channel, found: list[Candidate], *, forced: bool) -> list[C
     for candidate in found:
         name = shown(channel.name(candidate.table.path))
         if candidate.files:
-            candidate.labels = find_label_column(candidate.table, _others(candidate, channel), channel.asked)
+            try:
+                candidate.labels = find_label_column(candidate.table, _others(candidate, channel), channel.asked)
+            except DataError as error:
+                if candidate.share or len(found) == 1:
+                    raise
+                channel.notes.append(Note(f"not used: {error}"))
+                continue
         columns = ", ".join(map(shown, list(candidate.table.columns)[:20]))
         missing = f"column {wanted!r}" if wanted and candidate.files else "columns for file and label"
-        error = DataError(
+        refusal = DataError(
             f"{name} has no {missing}; its columns are {columns}. Name them file and label, or set the "
             "hyperparameter label_column; where labels come from elsewhere, say so by label_from"
         )
         if candidate.files and candidate.labels:
             usable.append(candidate)
         elif forced or (len(found) == 1 and wanted):
-            raise error
+            raise refusal
         else:
             if not wanted and candidate.share and _may_hold_labels(candidate, channel):
-                doubtful.append(error)
+                doubtful.append(refusal)
             lacking = f"names {wanted} (label_column)" if wanted and candidate.files else "is known as that of labels"
             if not candidate.share:
                 lacking = "names pictures of the channel"
@@ -181,7 +195,7 @@ def _may_hold_labels(candidate: Candidate, channel: Channel) -> bool:
     return False
 
 
-def _choose(channel: Channel, usable: list[Candidate]) -> list[Candidate]:
+def _choose(channel: Channel, usable: list[Candidate], *, forced: bool) -> list[Candidate]:
     """One table, or one for each part of a split. Raises DataError where several could be it."""
 
     def leave(one: Candidate, why: str) -> None:
@@ -193,12 +207,12 @@ def _choose(channel: Channel, usable: list[Candidate]) -> list[Candidate]:
             if with_files and one not in with_files:
                 leave(one, "none of the files that its {} rows name is in the channel")
         usable = with_files or usable
-    if len(usable) > 1:
-        kept = [one for one in usable if not _SUBMISSION.search(one.table.path.stem)]
+    kept = [one for one in usable if not _SUBMISSION.search(one.table.path.stem)]
+    if kept or not forced:
         for one in usable:
-            if kept and one not in kept:
+            if one not in kept:
                 leave(one, "its {} rows are a sample submission")
-        usable = kept or usable
+        usable = kept
     if len(usable) < 2:
         return usable
     parts = [rows.place_of(channel, one.table.path)[1] for one in usable]
@@ -283,7 +297,7 @@ def _read(channel: Channel, *, forced: bool) -> Examples | None:
             )
         return None
     found, broken = _read_all(channel, paths)
-    usable = _choose(channel, _usable(channel, found, forced=forced and len(paths) == 1))
+    usable = _choose(channel, _usable(channel, found, forced=forced and len(paths) == 1), forced=forced)
     if not usable:
         if broken:
             raise broken[0]

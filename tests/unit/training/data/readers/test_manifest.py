@@ -269,3 +269,28 @@ def test_the_column_of_the_files_is_not_that_of_the_labels(tmp_path, column):
     write(tmp_path, "t.csv", [f"{column},label", *(f"{name},a" for name in numbers(tmp_path))])
     with pytest.raises(DataError, match="no column"):
         find_examples(tmp_path, Asked(label_column=column))
+
+
+def test_a_sample_submission_alone_gives_no_labels(tmp_path):
+    touch(tmp_path, *(f"train/{name}.{n}.jpg" for n in range(4) for name in ("cat", "dog")))
+    write(tmp_path, "sampleSubmission.csv", ["id,label", *(f"{n},{n % 2}" for n in range(4))])
+    numbers(tmp_path, 4, "test1/")
+    with pytest.raises(DataError, match=r"sampleSubmission\.csv is not used: its 4 rows are a sample submission"):
+        find_examples(tmp_path)
+    assert find_examples(tmp_path, Asked("manifest")).vocab == ["0", "1"]
+
+
+def test_a_table_of_few_of_many_rows_is_found(tmp_path):
+    touch(tmp_path, "p7.jpg", "p901.jpg")
+    write(tmp_path, "all.csv", ["which,label", *(f"p{n}.jpg,{'ab'[n % 2]}" for n in range(1000)), "p7.jpg,a"])
+    touch(tmp_path, "p8.jpg")
+    assert labels(find_examples(tmp_path)) == {"p7.jpg": "b", "p8.jpg": "a", "p901.jpg": "b"}
+
+
+def test_a_table_of_other_things_need_not_be_clear(tmp_path):
+    names = numbers(tmp_path)
+    write(tmp_path, "t.csv", ["file,label", *(f"{name},{'ab'[n % 2]}" for n, name in enumerate(names))])
+    write(tmp_path, "zoo.csv", ["id,breed,species", "x,pug,dog", "y,boxer,dog"])
+    found = find_examples(tmp_path)
+    assert found.vocab == ["a", "b"]
+    assert "not used: zoo.csv has several columns of labels: breed, species" in said(found)
