@@ -84,7 +84,7 @@ class FileIndex:
         self._by_name: dict[str, list[tuple[str, Path]]] = defaultdict(list)
         self._by_stem: dict[str, list[tuple[str, Path]]] = defaultdict(list)
         #: For a name that very many files have, the files by every end of their folders.
-        self._by_end: dict[str, dict[tuple[str, ...], list[tuple[str, Path]]]] = {}
+        self._by_end: dict[str, defaultdict[tuple[str, ...], list[tuple[str, Path]]]] = {}
         #: Every end of the path of a folder that holds pictures.
         self._folders: set[tuple[str, ...]] = set()
         folders = set()

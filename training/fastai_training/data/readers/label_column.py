@@ -202,10 +202,10 @@ def _whole_numbers(values: list[str], where: str) -> tuple[list[str], list[Note]
     """Class indices without a fraction: a table that lacked one label has 1.0 in place of 1. Notes on numbers."""
     distinct = {value for value in values if value}
     if not distinct or not _all_numbers(list(distinct)):
-        if some := sorted(value for value in distinct if is_number(value)):
+        if some := {value for value in distinct if is_number(value)}:
             count = sum(1 for value in values if value in some)
             text = f"{count} labels of {where} are numbers, the others names; each is a class of its own"
-            return values, [Note(text, some[0])]
+            return values, [Note(text, min(some))]
         return values, []
     notes = []
     if any(_WHOLE.match(value) for value in distinct) and all(_number(value).is_integer() for value in distinct):
