@@ -140,7 +140,7 @@ def test_each_part_of_training_imports_those_before_it(part: str, may: tuple[str
 
 
 def test_the_helpers_of_training_import_no_folder():
-    folders = (*PARTS, *JOB, "fastai_training.trainer")
+    folders = (*PARTS, *JOB, "fastai_training.trainer", "fastai_training.results")
     assert not broken("fastai_training", folders, but=("fastai_training.__main__", *folders))
 
 

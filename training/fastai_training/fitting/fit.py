@@ -87,9 +87,7 @@ def fit(
 ) -> Result:
     """Train on ``train``, validate on ``valid``; goes on from the newest checkpoint in ``checkpoints``.
 
-    ``parent``: the network that is trained on, instead of one with ImageNet weights.
-
-    Raises UserError for an architecture, weights or a precision that can't be had, a parent whose weights don't fit, or
+    ``parent``: the network that is trained on, instead of one with ImageNet weights. Raises UserError for an architecture, weights or a precision that can't be had, a parent whose weights don't fit, or
     a checkpoint of another run; SystemExit when ``stop`` is requested.
     """
     say = console.log if processes.is_main else console.silent
@@ -116,8 +114,7 @@ def fit(
     folds = run.measure_folds([*train, *valid], vocab, workers, say)
     progress, row = run.train(checkpoints, identity, say)
     run.agree_on_weights(say)
-    targets = torch.tensor([vocab.index(item.label) for item in valid])
-    probabilities, metrics = _evaluate(learner, processes, targets, row, parameters.tta, say)
+    probabilities, metrics = _evaluate(learner, processes, valid, row, parameters.tta, say)
     processes.end()
     return Result(
         learner.model,
@@ -344,9 +341,11 @@ class _Run:
 
 
 def _evaluate(
-    learner: Any, processes: Processes, targets: torch.Tensor, row: dict[str, float], views: int, say: console.Log
+    learner: Any, processes: Processes, valid: list[Example], row: dict[str, float], views: int, say: console.Log
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Probabilities (n, classes) for the validation pictures, and the metrics; ``row``: the exported epoch's."""
+    vocab = list(learner.dls.vocab)
+    targets = torch.tensor([vocab.index(item.label) for item in valid])
     probabilities = validate(learner, processes)
     predicted = probabilities.argmax(1)
     tallies = tally(predicted, targets, probabilities.shape[1])

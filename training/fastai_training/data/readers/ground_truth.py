@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from fastai_training.data.labels import DataError, Examples, Note
+from fastai_training.data.labels import TRAIN, DataError, Examples, Note
 from fastai_training.data.readers import rows
 from fastai_training.data.readers.reader import Channel, Reader
 from fastai_training.data.readers.tables import NotATableError, Table, as_text, read_table
@@ -18,13 +18,16 @@ from fastai_training.quoting import shown
 SOURCE, METADATA = "source-ref", "-metadata"
 SINGLE = "groundtruth/image-classification"
 SEVERAL = "groundtruth/image-classification-multilabel"
+VERIFICATION = "groundtruth/label-verification"
 MASKS = "groundtruth/semantic-segmentation"
 #: Types of other tasks, and what they are.
 _OTHERS = {
     "groundtruth/object-detection": "boxes (object detection), which this project doesn't train",
     "groundtruth/instance-segmentation": "instances (instance segmentation), which this project doesn't train",
     MASKS: "masks (task=segmentation), which this version can't train",
+    VERIFICATION: "what workers thought of another job's labels, which are none themselves",
 }
+_FAILED = "labelling failed"
 _SUFFIXES = frozenset({".manifest", ".jsonl", ".ndjson", ".json"})
 
 
@@ -76,9 +79,14 @@ def _choose(table: Table, found: list[Attribute], wanted: str) -> Attribute:
     return trained[0]
 
 
-def _single(value: Any, metadata: dict[str, Any], names: dict[str, str]) -> str:
+def _single(value: Any, metadata: dict[str, Any], names: dict[str, str], where: str) -> str:
     """The class's name: ``class-name``, or what other rows call the same index, or the value itself."""
-    return as_text(metadata.get("class-name")) or names.get(as_text(value), "") or as_text(value)
+    name = metadata.get("class-name")
+    for one in (name, value):
+        if isinstance(one, list | dict):
+            kind = "a list" if isinstance(one, list) else "an object"
+            raise DataError(f"{where} has {kind} as the class of a picture; give each one text or number there")
+    return as_text(name) or names.get(as_text(value), "") or as_text(value)
 
 
 def _several(value: Any, metadata: dict[str, Any]) -> list[str]:
@@ -90,11 +98,10 @@ def _several(value: Any, metadata: dict[str, Any]) -> list[str]:
 
 def _confidence(attribute: Attribute, metadata: dict[str, Any]) -> float | None:
     """What the job says of a label's worth (0 to 1); the least where it has one for each class."""
-    value = metadata.get("confidence")
-    if attribute.type == SEVERAL and isinstance(metadata.get("confidence-map"), dict):
-        values = [one for one in metadata["confidence-map"].values() if isinstance(one, int | float)]
-        return min(values) if values else None
-    return float(value) if isinstance(value, int | float) else None
+    value, of_classes = metadata.get("confidence"), metadata.get("confidence-map")
+    values = list(of_classes.values()) if attribute.type == SEVERAL and isinstance(of_classes, dict) else [value]
+    shares = [float(one) for one in values if isinstance(one, int | float) and 0 <= one <= 1]
+    return min(shares) if shares else None
 
 
 def _fault(attribute: Attribute, value: Any, metadata: Any, least: float) -> str:
@@ -102,7 +109,7 @@ def _fault(attribute: Attribute, value: Any, metadata: Any, least: float) -> str
     if not isinstance(metadata, dict):
         return f"no {attribute.metadata}" if value is None else ""
     if reason := metadata.get("failure-reason"):
-        return f"labelling failed: {as_text(reason)[:100]}"
+        return f"{_FAILED}: {as_text(reason)[:100]}"
     confidence = _confidence(attribute, metadata)
     if least > 0 and confidence is not None and confidence < least:
         return f"confidence {confidence:g} is below min_label_confidence={least:g}"
@@ -117,77 +124,130 @@ def _names_of_indices(values: list[Any], metadata: list[Any]) -> dict[str, str]:
     return names
 
 
-def _rows(channel: Channel, table: Table, attribute: Attribute) -> rows.Rows:
+def _labels(table: Table, attribute: Attribute, faults: list[str], files: list[str]) -> list[str]:
+    """The label of each row, "" for none. Raises DataError for several."""
     values, metadata = table.columns[attribute.name], table.columns[attribute.metadata]
-    files = [as_text(value) for value in table.columns[SOURCE]]
-    least = channel.asked.min_label_confidence
-    faults = [_fault(attribute, *pair, least) for pair in zip(values, metadata, strict=True)]
     facts = [one if isinstance(one, dict) else {} for one in metadata]
+    where = f"{shown(table.name)}, attribute {shown(attribute.name)},"
     if attribute.type == SEVERAL:
         lists = [[] if fault else _several(*pair) for fault, *pair in zip(faults, values, facts, strict=True)]
-        rows.refuse_several(f"{shown(table.name)}, attribute {shown(attribute.name)},", lists, files)
-        labels = [found[0] if found else "" for found in lists]
-    else:
-        names = _names_of_indices(values, metadata)
-        labels = [_single(value, facts_of, names) for value, facts_of in zip(values, facts, strict=True)]
-    result = rows.Rows(table.name, files, labels, faults=faults)
+        rows.refuse_several(where, lists, files)
+        return [found[0] if found else "" for found in lists]
+    names = _names_of_indices(values, metadata)
+    triples = zip(faults, values, facts, strict=True)
+    return ["" if fault else _single(value, facts_of, names, where) for fault, value, facts_of in triples]
+
+
+def _notes(
+    channel: Channel, table: Table, found: list[Attribute], attribute: Attribute, faults: list[str]
+) -> list[Note]:
+    """What isn't used: rows that failed or are unsure, other attributes, verdicts on the labels."""
+    notes, name, asked = [], shown(table.name), channel.asked
+    failed = [fault for fault in faults if fault.startswith(_FAILED)]
+    if failed:
+        notes.append(Note(f"{len(failed)} rows of {name} are left out since their labelling failed", failed[0]))
     low = [fault for fault in faults if fault.startswith("confidence")]
     if low:
-        result.notes.append(Note(f"{len(low)} labels are left out for their low confidence", low[0]))
-    used = {SOURCE, attribute.name, attribute.metadata}
-    if others := [name for name in table.columns if name not in used]:
-        result.notes.append(Note(f"{len(others)} attributes of {shown(table.name)} not used", ", ".join(others[:8])))
-    if channel.asked.group_column:
-        if channel.asked.group_column not in table.columns:
-            raise DataError(f"{shown(table.name)} has no attribute {channel.asked.group_column!r} (group_column)")
-        result.groups = [as_text(value) for value in table.columns[channel.asked.group_column]]
-    return result
+        notes.append(Note(f"{len(low)} labels are left out for their low confidence", low[0]))
+    if asked.min_label_confidence > 0:
+        facts = [one for one in table.columns[attribute.metadata] if isinstance(one, dict)]
+        without = table.rows - sum(1 for one in facts if _confidence(attribute, one) is not None) - len(failed)
+        if without > 0:
+            notes.append(Note(f"{without} labels of {name} have no confidence, so min_label_confidence leaves them in"))
+    for one in found:
+        if one.type == VERIFICATION:
+            facts = [value for value in table.columns[one.metadata] if isinstance(value, dict)]
+            verdicts = Counter(as_text(value.get("class-name")) or "no verdict" for value in facts)
+            told = ", ".join(f"{count} {shown(verdict)}" for verdict, count in verdicts.most_common(5))
+            notes.append(Note(f"what workers thought of the labels ({shown(one.name)}: {told}) is not used"))
+    used = {SOURCE, attribute.name, attribute.metadata, asked.group_column}
+    if others := [column for column in table.columns if column not in used]:
+        notes.append(Note(f"{len(others)} attributes of {name} not used", ", ".join(others[:8])))
+    for setting in ("label_delim", "valid_fold"):
+        if getattr(asked, setting) and not channel.known:
+            notes.append(Note(f"{setting}={getattr(asked, setting)!r} has no effect on a manifest of Ground Truth"))
+    return notes
 
 
-def _tables(channel: Channel) -> list[tuple[Table, list[Attribute]]]:
-    """The channel's tables that are a labelling job's output."""
-    found = []
+def _rows(channel: Channel, table: Table, found: list[Attribute], split: str) -> tuple[rows.Rows, Attribute]:
+    attribute = _choose(table, found, channel.asked.label_column)
+    files = [as_text(value) for value in table.columns[SOURCE]]
+    pairs = zip(table.columns[attribute.name], table.columns[attribute.metadata], strict=True)
+    faults = [_fault(attribute, *pair, channel.asked.min_label_confidence) for pair in pairs]
+    result = rows.Rows(table.name, files, _labels(table, attribute, faults, files), faults=faults, tables=[table.path])
+    result.notes = _notes(channel, table, found, attribute, faults)
+    result.places = [rows.place_of(channel, table.path)] * len(files)
+    result.splits = [split] * len(files) if split else []
+    group = channel.asked.group_column
+    if group and not channel.known:
+        if group not in table.columns:
+            raise DataError(f"{shown(table.name)} has no attribute {group!r} (group_column)")
+        result.groups = table.texts(group)
+    return result, attribute
+
+
+def _tables(channel: Channel) -> tuple[list[tuple[Table, list[Attribute]]], list[DataError]]:
+    """The channel's tables that are a labelling job's output, and what is wrong with files that could be."""
+    found, broken = [], []
     wanted = channel.asked.manifest
     for path in channel.tables:
         if path.suffix.lower() not in _SUFFIXES or (wanted and wanted not in (channel.name(path), path.name)):
             continue
         try:
             table = read_table(path)
-        except (NotATableError, DataError):  # the reader of manifests says what is wrong with it
+        except NotATableError:  # the reader of manifests says what it is
+            continue
+        except DataError as error:
+            broken.append(error)
             continue
         attributes = _attributes(table)
         if attributes and SOURCE in table.columns:
             found.append((table, attributes))
-    return found
+    return found, broken
 
 
 def _read(channel: Channel, found: list[tuple[Table, list[Attribute]]]) -> Examples:
-    if len(found) > 1:
+    splits = [rows.place_of(channel, table.path)[1] for table, _ in found]
+    if len(found) > 1 and (not all(splits) or len(set(splits)) < len(splits)):
         names = ", ".join(shown(channel.name(table.path)) for table, _ in found)
         raise DataError(
-            f"several manifests of Ground Truth in {channel.root}: {names}; leave one, or name it by the "
-            "hyperparameter manifest"
+            f"several manifests of Ground Truth in {channel.root}: {names}; leave one, name it by the hyperparameter "
+            "manifest, or call them train.manifest and validation.manifest"
         )
-    table, attributes = found[0]
-    attribute = _choose(table, attributes, channel.asked.label_column)
-    read = _rows(channel, table, attribute)
-    return rows.build(channel, read, f"ground_truth {shown(table.name)} (attribute {shown(attribute.name)})")
+    if channel.known and len(found) > 1 and TRAIN in splits:
+        table, _ = found.pop(splits.index(TRAIN))
+        splits.remove(TRAIN)
+        text = f"{shown(channel.name(table.path))} is not used: its {table.rows} rows are for training"
+        channel.notes.append(Note(text))
+    parts = [
+        _rows(channel, table, attributes, split if len(found) > 1 else "")
+        for (table, attributes), split in zip(found, splits, strict=True)
+    ]
+    learned = list(dict.fromkeys(shown(attribute.name) for _, attribute in parts))
+    whole = rows.joined(channel, [part for part, _ in parts])
+    return rows.build(channel, whole, f"ground_truth {shown(whole.name)} (attribute {', '.join(learned)})")
 
 
 def read(channel: Channel) -> Examples:
     """Take pictures and labels from a labelling job's output; rows that failed or are unsure are skipped."""
-    found = _tables(channel)
-    if not found:
-        raise DataError(
-            f"no output manifest of Ground Truth in {channel.root}: JSON lines with {SOURCE}, an attribute and its "
-            f"{METADATA} of a type such as {SINGLE}"
-        )
-    return _read(channel, found)
+    found, broken = _tables(channel)
+    if found:
+        channel.notes.extend(Note(f"not used: {error}") for error in broken)
+        return _read(channel, found)
+    if broken:
+        raise broken[0]
+    raise DataError(
+        f"no output manifest of Ground Truth in {channel.root}: JSON lines with {SOURCE}, an attribute and its "
+        f"{METADATA} of a type such as {SINGLE}"
+    )
 
 
 def _detect(channel: Channel) -> Examples | None:
-    found = _tables(channel)
-    return _read(channel, found) if found else None
+    found, broken = _tables(channel)
+    if not found:
+        return None
+    channel.notes.extend(Note(f"not used: {error}") for error in broken)
+    return _read(channel, found)
 
 
 READER = Reader("ground_truth", read, _detect, absent="no Ground Truth manifest", lists_files=True)
