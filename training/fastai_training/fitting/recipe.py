@@ -72,7 +72,7 @@ def validate(learner: Any, processes: Processes, loader: Any = None) -> torch.Te
     model = learner.model.eval().to(memory_format=torch.channels_last)
     parts = []
     with torch.no_grad():
-        for batch, _ in loader or learner.dls.valid:
+        for batch, _ in learner.dls.valid if loader is None else loader:
             parts.append(model(batch).softmax(1).cpu().as_subclass(torch.Tensor))
     shards = processes.gather(torch.cat(parts) if parts else torch.empty(0))
     total = sum(len(shard) for shard in shards)
