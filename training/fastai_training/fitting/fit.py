@@ -87,8 +87,9 @@ def fit(
 ) -> Result:
     """Train on ``train``, validate on ``valid``; goes on from the newest checkpoint in ``checkpoints``.
 
-    ``parent``: the network that is trained on, instead of one with ImageNet weights. Raises UserError for an architecture, weights or a precision that can't be had, a parent whose weights don't fit, or
-    a checkpoint of another run; SystemExit when ``stop`` is requested.
+    ``parent``: the network that is trained on, instead of one with ImageNet weights. Raises UserError for an
+    architecture, weights or a precision that can't be had, a parent whose weights don't fit, or a checkpoint of another
+    run; SystemExit when ``stop`` is requested.
     """
     say = console.log if processes.is_main else console.silent
     device = _set_up_device(parameters, processes)

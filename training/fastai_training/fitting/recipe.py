@@ -69,7 +69,7 @@ def validate(learner: Any, processes: Processes, loader: Any = None) -> torch.Te
 
     ``loader`` gives the pictures where it isn't the learner's own.
     """
-    return predict(learner.model, loader or learner.dls.valid, processes)
+    return predict(learner.model, learner.dls.valid if loader is None else loader, processes)
 
 
 def predict(network: torch.nn.Module, loader: Any, processes: Processes) -> torch.Tensor:
