@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import math
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastai_container.pictures import SUFFIXES
 from fastai_training.data.labels import DataError, Note
 from fastai_training.data.readers.reader import Asked
 from fastai_training.data.readers.rows import refuse_several
@@ -28,6 +30,13 @@ NO_LABELS = frozenset(
         *("date", "time", "datetime", "timestamp", "created", "modified", "url", "link", "index"),
         *("caption", "description", "comment", "comments", "lat", "latitude", "lon", "longitude"),
     )
+)
+#: Columns of other tasks than classification.
+_MASKS = frozenset(
+    {"mask", "masks", "mask_path", "mask_file", "encodedpixels", "encoded_pixels", "rle", "segmentation"}
+)
+_BOXES = frozenset(
+    {"bbox", "bboxes", "boxes", "bounding_box", "xmin", "x_min", "polygon", "polygons", "region_shape_attributes"}
 )
 #: What a list looks like in a cell of CSV.
 _LIST = re.compile(r"^(?:\[.*\]|\(.*\)|\{.*\})$", re.DOTALL)
@@ -79,7 +88,17 @@ def find_label_column(table: Table, others: Sequence[str], asked: Asked) -> list
     one_hot = [name for name in others if _is_indicator(table.columns[name])]
     if len(one_hot) > 1 and not table.headless:  # without a header, classes would be called by columns' numbers
         return one_hot
-    return [others[0]] if len(others) == 1 and plain(others[0]) not in NO_LABELS else []
+    return [others[0]] if len(others) == 1 and plain(others[0]) not in NO_LABELS | _MASKS | _BOXES else []
+
+
+def other_task(others: Sequence[str]) -> str:
+    """Return in words what else than classes a table's columns are for, which can't be trained; "" for nothing."""
+    for name in others:
+        if plain(name) in _MASKS:
+            return f"holds masks ({shown(name)}) for segmentation (task=segmentation), which this version can't train"
+        if plain(name) in _BOXES:
+            return f"holds boxes ({shown(name)}) for object detection, which this project doesn't train"
+    return ""
 
 
 def _asked(table: Table, name: str) -> list[str]:
@@ -283,6 +302,13 @@ def refuse_values(values: Sequence[str], where: str) -> None:
     """Raise DataError for numbers that are measured rather than named, and for a column that is no list of classes."""
     given = [value for value in values if value]
     distinct = set(given)
+    pictures = [value for value in given if os.path.splitext(value)[1].lower() in SUFFIXES]  # noqa: PTH122 - of each row
+    if len(pictures) > len(given) / 2:
+        raise DataError(
+            f"{where} holds names of pictures (for example {shown(pictures[0])}), not of classes: masks are learned by "
+            "segmentation (task=segmentation), which this version can't train. Name the column of the classes by "
+            "label_column"
+        )
     if len(given) < 6 or not distinct:
         return
     if _all_numbers(given):
