@@ -50,6 +50,8 @@ _COMMA = re.compile(r"^[+-]?\d+,\d+$")
 _WHOLE = re.compile(r"^[+-]?\d+\.0+$")
 #: With a larger share of rows that have 1 in none of the columns, these are no columns of classes.
 _MOST_WITHOUT = 0.5
+#: As many labels, made of at most half as many words, are perhaps several words a picture.
+_MANY_LABELS = 10
 #: More numbers than these are perhaps values.
 _MANY_NUMBERS = 20
 #: What may lie between several labels in one cell.
@@ -342,4 +344,11 @@ def _words(values: Sequence[str], where: str) -> list[Note]:
                 f"several labels of one picture, set label_delim={between!r}"
             )
             return [Note(text, sorted(made)[0])]
+        words = {part for value in distinct for part in value.split(between)}
+        if len(distinct) >= _MANY_LABELS and len(words) <= len(distinct) / 2:
+            text = (
+                f"the {len(distinct)} different labels of {where} are made of {len(words)} words; each is taken as a "
+                f"class of its own. If the words are several labels of one picture, set label_delim={between!r}"
+            )
+            return [Note(text, min(value for value in distinct if between in value))]
     return []

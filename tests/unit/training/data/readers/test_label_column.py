@@ -180,6 +180,17 @@ def test_labels_made_of_other_labels_are_told():
     assert "set label_delim=' '" in told
 
 
+def test_labels_made_of_few_words_are_told():
+    values = [
+        " ".join(word for bit, word in enumerate(("haze", "clear", "road", "water")) if n & 1 << bit) for n in range(16)
+    ]
+    values = [value + " primary" for value in values]
+    read, told = labels(values * 2)
+    assert read == [value.strip() for value in values * 2]
+    assert "the 16 different labels of t.csv, column label are made of" in told
+    assert labels([f"a{n} b{n}" for n in range(12)] * 3)[1] == ""
+
+
 # ---- values
 
 

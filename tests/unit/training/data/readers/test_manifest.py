@@ -320,3 +320,13 @@ def test_masks_beside_labels_are_not_used_and_that_is_said(tmp_path):
     found = find_examples(tmp_path)
     assert found.vocab == ["0", "1"]
     assert "1 column of t.csv not used (mask)" in said(found)
+
+
+def test_folders_that_say_something_else_are_named(tmp_path):
+    names = [*numbers(tmp_path, 4, "cats/"), *numbers(tmp_path, 4, "dogs/")]
+    write(tmp_path, "t.csv", ["file,quality", *(f"{name},{('good', 'bad')[n % 2]}" for n, name in enumerate(names))])
+    found = find_examples(tmp_path)
+    assert found.vocab == ["bad", "good"]
+    assert "the folders that pictures lie in (cats, dogs) are not used: 8 pictures have another label" in said(found)
+    write(tmp_path, "t.csv", ["file,quality", *(f"{name},{name[:4]}" for name in names)])
+    assert "folders" not in said(find_examples(tmp_path))
