@@ -171,7 +171,11 @@ def read_labels(table: Table, columns: list[str], asked: Asked, files: Sequence[
         where = f"{shown(table.name)}, {len(columns)} columns of 0 and 1 ({', '.join(map(shown, columns[:4]))})"
         return Labels(where, columns, _one_hot(table, columns, where, files), _no_delimiter(asked, where))
     column = table.columns[columns[0]]
-    if lists := _lists(column, asked.label_delim):
+    try:
+        lists = _lists(column, asked.label_delim)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
+    if lists:
         refuse_several(where, lists, files)
         return Labels(where, columns, [labels[0] if labels else "" for labels in lists])
     _refuse_mixed(column, where)

@@ -162,7 +162,9 @@ def test_lists_of_one_label_are_labels(values):
 
 @pytest.mark.parametrize("value", [[["car"]], [{"name": "car"}], "{'name': 'car'}", '{"name": true}'])
 def test_lists_of_other_things_are_refused(value):
-    assert "one text" in refused([value, value])
+    message = refused([value, value])
+    assert message.startswith("t.csv, column label: ")
+    assert "one text" in message
 
 
 def test_a_delimiter_parts_labels():
