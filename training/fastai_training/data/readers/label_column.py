@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import math
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastai_container.pictures import SUFFIXES
 from fastai_training.data.labels import DataError, Note
 from fastai_training.data.readers.reader import Asked
 from fastai_training.data.readers.rows import refuse_several
@@ -29,6 +31,13 @@ NO_LABELS = frozenset(
         *("caption", "description", "comment", "comments", "lat", "latitude", "lon", "longitude"),
     )
 )
+#: Columns of other tasks than classification.
+_MASKS = frozenset(
+    {"mask", "masks", "mask_path", "mask_file", "encodedpixels", "encoded_pixels", "rle", "segmentation"}
+)
+_BOXES = frozenset(
+    {"bbox", "bboxes", "boxes", "bounding_box", "xmin", "x_min", "polygon", "polygons", "region_shape_attributes"}
+)
 #: What a list looks like in a cell of CSV.
 _LIST = re.compile(r"^(?:\[.*\]|\(.*\)|\{.*\})$", re.DOTALL)
 #: Texts of a list without commas, as numpy writes it: ['a' 'b'].
@@ -41,6 +50,8 @@ _COMMA = re.compile(r"^[+-]?\d+,\d+$")
 _WHOLE = re.compile(r"^[+-]?\d+\.0+$")
 #: With a larger share of rows that have 1 in none of the columns, these are no columns of classes.
 _MOST_WITHOUT = 0.5
+#: As many labels, made of at most half as many words, are perhaps several words a picture.
+_MANY_LABELS = 10
 #: More numbers than these are perhaps values.
 _MANY_NUMBERS = 20
 #: What may lie between several labels in one cell.
@@ -79,7 +90,17 @@ def find_label_column(table: Table, others: Sequence[str], asked: Asked) -> list
     one_hot = [name for name in others if _is_indicator(table.columns[name])]
     if len(one_hot) > 1 and not table.headless:  # without a header, classes would be called by columns' numbers
         return one_hot
-    return [others[0]] if len(others) == 1 and plain(others[0]) not in NO_LABELS else []
+    return [others[0]] if len(others) == 1 and plain(others[0]) not in NO_LABELS | _MASKS | _BOXES else []
+
+
+def other_task(others: Sequence[str]) -> str:
+    """Return in words what else than classes a table's columns are for, which can't be trained; "" for nothing."""
+    for name in others:
+        if plain(name) in _MASKS:
+            return f"holds masks ({shown(name)}) for segmentation (task=segmentation), which this version can't train"
+        if plain(name) in _BOXES:
+            return f"holds boxes ({shown(name)}) for object detection, which this project doesn't train"
+    return ""
 
 
 def _asked(table: Table, name: str) -> list[str]:
@@ -150,7 +171,11 @@ def read_labels(table: Table, columns: list[str], asked: Asked, files: Sequence[
         where = f"{shown(table.name)}, {len(columns)} columns of 0 and 1 ({', '.join(map(shown, columns[:4]))})"
         return Labels(where, columns, _one_hot(table, columns, where, files), _no_delimiter(asked, where))
     column = table.columns[columns[0]]
-    if lists := _lists(column, asked.label_delim):
+    try:
+        lists = _lists(column, asked.label_delim)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
+    if lists:
         refuse_several(where, lists, files)
         return Labels(where, columns, [labels[0] if labels else "" for labels in lists])
     _refuse_mixed(column, where)
@@ -283,6 +308,13 @@ def refuse_values(values: Sequence[str], where: str) -> None:
     """Raise DataError for numbers that are measured rather than named, and for a column that is no list of classes."""
     given = [value for value in values if value]
     distinct = set(given)
+    pictures = [value for value in given if os.path.splitext(value)[1].lower() in SUFFIXES]  # noqa: PTH122 - of each row
+    if len(pictures) > len(given) / 2:
+        raise DataError(
+            f"{where} holds names of pictures (for example {shown(pictures[0])}), not of classes: masks are learned by "
+            "segmentation (task=segmentation), which this version can't train. Name the column of the classes by "
+            "label_column"
+        )
     if len(given) < 6 or not distinct:
         return
     if _all_numbers(given):
@@ -316,4 +348,11 @@ def _words(values: Sequence[str], where: str) -> list[Note]:
                 f"several labels of one picture, set label_delim={between!r}"
             )
             return [Note(text, sorted(made)[0])]
+        words = {part for value in distinct for part in value.split(between)}
+        if len(distinct) >= _MANY_LABELS and len(words) <= len(distinct) / 2:
+            text = (
+                f"the {len(distinct)} different labels of {where} are made of {len(words)} words; each is taken as a "
+                f"class of its own. If the words are several labels of one picture, set label_delim={between!r}"
+            )
+            return [Note(text, min(value for value in distinct if between in value))]
     return []

@@ -15,6 +15,7 @@ from fastai_training.data.readers.label_column import (
     LABEL_COLUMNS,
     find_label_column,
     is_number,
+    other_task,
     plain,
     read_labels,
 )
@@ -168,7 +169,10 @@ def _usable(channel: Channel, found: list[Candidate], *, forced: bool) -> list[C
         elif forced or (len(found) == 1 and wanted):
             raise refusal
         else:
-            if not wanted and candidate.share and _may_hold_labels(candidate, channel):
+            task = other_task(_others(candidate, channel))
+            if task and candidate.share:
+                doubtful.append(DataError(f"{name} {task}. Where labels come from elsewhere, say so by label_from"))
+            elif not wanted and candidate.share and _may_hold_labels(candidate, channel):
                 doubtful.append(refusal)
             lacking = f"names {wanted} (label_column)" if wanted and candidate.files else "is known as that of labels"
             if not candidate.share:

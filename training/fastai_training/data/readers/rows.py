@@ -153,6 +153,8 @@ def build(channel: Channel, rows: Rows, source: str) -> Examples:
     _refuse_conflicts(rows, labels_of, len(items))
     listed = {match.path for match in matches if match.path is not None}
     notes = rows.notes + _notes_on_rows(rows, matches) + _notes(channel, rows, labels_of, listed)
+    if rows.tables:
+        notes += _unused_folders(channel, items)
     if not rows.splits:
         items = _split_by_folders(channel, items, notes)
     return Examples(channel.root, items, source, skipped, notes)
@@ -211,3 +213,17 @@ def _notes(channel: Channel, rows: Rows, labels_of: dict[Path, set[str]], listed
         text = f"{len(unnamed)} pictures are not used, since {shown(rows.name)} has no row for them{below}"
         notes.append(Note(text, channel.name(unnamed[0])))
     return notes + _unused_tables(channel, rows)
+
+
+def _unused_folders(channel: Channel, items: Sequence[Example]) -> list[Note]:
+    """A note where the folders that the pictures lie in look like classes, but aren't those of the labels."""
+    folders = {item.path: item.path.parent.name for item in items if item.path.parent != channel.root}
+    names = {name for name in folders.values() if not split_of_name(name)}
+    if not 2 <= len(names) <= len(items) / 2:
+        return []
+    other = [item for item in items if folders.get(item.path) in names and folders[item.path] != item.label]
+    if not other:
+        return []
+    told = ", ".join(map(shown, sorted(names)[:3])) + (" …" if len(names) > 3 else "")
+    text = f"the folders that pictures lie in ({told}) are not used: {len(other)} pictures have another label"
+    return [Note(text, f"{channel.name(other[0].path)}: {other[0].label}")]

@@ -162,7 +162,9 @@ def test_lists_of_one_label_are_labels(values):
 
 @pytest.mark.parametrize("value", [[["car"]], [{"name": "car"}], "{'name': 'car'}", '{"name": true}'])
 def test_lists_of_other_things_are_refused(value):
-    assert "one text" in refused([value, value])
+    message = refused([value, value])
+    assert message.startswith("t.csv, column label: ")
+    assert "one text" in message
 
 
 def test_a_delimiter_parts_labels():
@@ -178,6 +180,17 @@ def test_labels_made_of_other_labels_are_told():
     values, told = labels(["chair", "person", "chair person", "", ""])
     assert values == ["chair", "person", "chair person", "", ""]
     assert "set label_delim=' '" in told
+
+
+def test_labels_made_of_few_words_are_told():
+    values = [
+        " ".join(word for bit, word in enumerate(("haze", "clear", "road", "water")) if n & 1 << bit) for n in range(16)
+    ]
+    values = [value + " primary" for value in values]
+    read, told = labels(values * 2)
+    assert read == [value.strip() for value in values * 2]
+    assert "the 16 different labels of t.csv, column label are made of" in told
+    assert labels([f"a{n} b{n}" for n in range(12)] * 3)[1] == ""
 
 
 # ---- values

@@ -295,3 +295,39 @@ def test_a_table_of_other_things_need_not_be_clear(tmp_path):
     found = find_examples(tmp_path)
     assert found.vocab == ["a", "b"]
     assert "not used: zoo.csv has several columns of labels: breed, species" in said(found)
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "words"),
+    [
+        ("ImageId,EncodedPixels", "1 2 3 4", "holds masks (EncodedPixels)"),
+        ("image,mask", "masks/{}.png", "holds masks (mask)"),
+        ("image,label", "masks/{}.png", "holds names of pictures"),
+        ("image,bbox,size", '"[1, 2, 3, 4]",5', "holds boxes (bbox)"),
+    ],
+)
+def test_tables_of_other_tasks_are_refused(tmp_path, header, cell, words):
+    names = numbers(tmp_path, 6)
+    write(tmp_path, "train.csv", [header, *(f"{name},{cell.format(n)}" for n, name in enumerate(names))])
+    with pytest.raises(DataError) as raised:
+        find_examples(tmp_path)
+    assert words in str(raised.value)
+    assert "task=segmentation" in str(raised.value) or "object detection" in str(raised.value)
+
+
+def test_masks_beside_labels_are_not_used_and_that_is_said(tmp_path):
+    names = numbers(tmp_path, 4)
+    write(tmp_path, "t.csv", ["image,label,mask", *(f"{name},{n % 2},masks/{n}.png" for n, name in enumerate(names))])
+    found = find_examples(tmp_path)
+    assert found.vocab == ["0", "1"]
+    assert "1 column of t.csv not used (mask)" in said(found)
+
+
+def test_folders_that_say_something_else_are_named(tmp_path):
+    names = [*numbers(tmp_path, 4, "cats/"), *numbers(tmp_path, 4, "dogs/")]
+    write(tmp_path, "t.csv", ["file,quality", *(f"{name},{('good', 'bad')[n % 2]}" for n, name in enumerate(names))])
+    found = find_examples(tmp_path)
+    assert found.vocab == ["bad", "good"]
+    assert "the folders that pictures lie in (cats, dogs) are not used: 8 pictures have another label" in said(found)
+    write(tmp_path, "t.csv", ["file,quality", *(f"{name},{name[:4]}" for name in names)])
+    assert "folders" not in said(find_examples(tmp_path))
