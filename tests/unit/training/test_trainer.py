@@ -16,6 +16,7 @@ pytest.importorskip("openvino")
 from fastai_container.errors import UserError  # noqa: E402
 from fastai_container.model_folder import load_verified  # noqa: E402
 from fastai_container.paths import MLPaths  # noqa: E402
+from fastai_training import results  # noqa: E402
 from fastai_training import trainer as subject  # noqa: E402
 from fastai_training.diagnosis.volumes import VolumeError  # noqa: E402
 from fastai_training.fitting.stop_signal import Stop  # noqa: E402
@@ -47,7 +48,8 @@ class Trained:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     log: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(subject, "log", log.append)
+        for module in (subject, results):
+            patch.setattr(module, "log", log.append)
         # A run whose report can't be drawn has a model all the same.
         patch.setattr("fastai_training.reporting.report.write_report", broken)
         paths = write_job(tmp_path_factory.mktemp("trained"))

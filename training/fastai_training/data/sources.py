@@ -37,8 +37,12 @@ def _read_files(root: Path) -> Tree:
 
 def _detect(channel: Channel) -> tuple[Reader, Examples]:
     """The first reader whose files are there, and what it reads. Raises DataError when there is none."""
+    # A column or a file of labels that was named is to be used: then a reader that knows neither is not asked.
+    named = (
+        {name for name in ("label_column", "manifest") if getattr(channel.asked, name)} if not channel.known else set()
+    )
     for reader in READERS.values():
-        if channel.labels and not reader.lists_files:
+        if (channel.labels and not reader.lists_files) or not named <= reader.uses:
             continue
         if (examples := reader.detect(channel)) is not None:
             return reader, examples
@@ -152,10 +156,22 @@ def find_examples(
     if channel.tree.records and reader.name != "recordio":
         text = f"{len(channel.tree.records)} RecordIO files are not used, since labels come from {examples.source}"
         channel.notes.append(Note(text, channel.name(channel.tree.records[0])))
+    channel.notes.extend(_unused_settings(channel.asked, reader, examples.source))
     examples.notes = _unread(channel, reader, examples) + _once(channel.notes) + examples.notes
     examples.items = _with_groups(channel, _one_form(examples.items, examples.notes))
     _check(examples, channel)
     return examples
+
+
+def _unused_settings(asked: Asked, reader: Reader, source: str) -> list[Note]:
+    """What the user set that the labels' source knows nothing of."""
+    plain = Asked(label_from=asked.label_from, group_from=asked.group_from)
+    given = {name: value for name, value in vars(asked).items() if value != getattr(plain, name)}
+    return [
+        Note(f"{name}={value} has no effect: labels come from {source}")
+        for name, value in given.items()
+        if name not in reader.uses
+    ]
 
 
 def _once(notes: list[Note]) -> list[Note]:

@@ -71,3 +71,23 @@ def test_a_reader_that_is_asked_for_is_taken(tmp_path, name):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"there is no folder .*none"):
         find_examples(tmp_path / "none")
+
+
+def test_a_setting_that_the_labels_source_knows_nothing_of_is_named(tmp_path):
+    for name in ("cat", "dog"):
+        write_pictures(tmp_path / name, 2)
+    asked = Asked("folders", label_column="breed", valid_fold="1", class_folder="last", min_label_confidence=0.5)
+    told = [note.text for note in find_examples(tmp_path, asked).notes]
+    assert told == [
+        "label_column=breed has no effect: labels come from folders",
+        "min_label_confidence=0.5 has no effect: labels come from folders",
+        "valid_fold=1 has no effect: labels come from folders",
+    ]
+
+
+def test_a_column_that_was_named_goes_before_a_list_that_knows_none(tmp_path):
+    write_pictures(tmp_path, 2)
+    (tmp_path / "train.lst").write_text("0\t0\tred_1.jpg\n1\t1\tblue_1.jpg\n")
+    (tmp_path / "t.csv").write_text("file,kind\nred_1.jpg,warm\nblue_1.jpg,cold\n")
+    assert find_examples(tmp_path).source.startswith("lst")
+    assert find_examples(tmp_path, Asked(label_column="kind")).vocab == ["cold", "warm"]

@@ -78,4 +78,4 @@ def _refuse_doubtful(channel: Channel, examples: Examples, places: list[Place]) 
         )
 
 
-READER = Reader("folders", read, _detect, absent="no class folders")
+READER = Reader("folders", read, _detect, absent="no class folders", uses=frozenset({"class_folder"}))

@@ -250,4 +250,5 @@ def _detect(channel: Channel) -> Examples | None:
     return _read(channel, found)
 
 
-READER = Reader("ground_truth", read, _detect, absent="no Ground Truth manifest", lists_files=True)
+USES = frozenset({"label_column", "label_delim", "manifest", "valid_fold", "group_column", "min_label_confidence"})
+READER = Reader("ground_truth", read, _detect, absent="no Ground Truth manifest", lists_files=True, uses=USES)

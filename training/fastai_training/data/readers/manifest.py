@@ -337,4 +337,5 @@ def _detect(channel: Channel) -> Examples | None:
     return _read(channel, forced=False)
 
 
-READER = Reader("manifest", read, _detect, absent="no manifest", lists_files=True)
+USES = frozenset({"label_column", "label_delim", "manifest", "valid_fold", "group_column", "min_label_confidence"})
+READER = Reader("manifest", read, _detect, absent="no manifest", lists_files=True, uses=USES)

@@ -78,7 +78,7 @@ class Reader:
     ``read`` gives the examples of a channel whose user said that labels are there, or raises DataError. ``detect``
     gives them where the files say so by themselves, and None where they don't. ``absent``: what to say
     that a channel lacks. ``lists_files``: a file of the channel says which pictures are meant, so what else was skipped
-    needs no mention of each.
+    needs no mention of each. ``uses``: what of ``Asked`` it goes by, or says itself that it can't.
     """
 
     name: str
@@ -86,3 +86,4 @@ class Reader:
     detect: Callable[[Channel], Examples | None]
     absent: str = ""
     lists_files: bool = False
+    uses: frozenset[str] = frozenset()
