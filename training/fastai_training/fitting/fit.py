@@ -16,10 +16,11 @@ from fastai_container.resources import cpu_count
 from fastai_training import console
 from fastai_training.class_balance import sampling_told, weights_told
 from fastai_training.data.labels import DataError, Example
+from fastai_training.data.late_check import LateCheck
 from fastai_training.data.loaders import build_loaders, worker_count
 from fastai_training.diagnosis.disk_space import COMPILED_TIMES_WEIGHTS, MODEL_TIMES_WEIGHTS, check_room
 from fastai_training.fitting.best_epoch import BestEpoch, EarlyStopping, stopping_told
-from fastai_training.fitting.callbacks import Progress
+from fastai_training.fitting.callbacks import MergeMarks, Progress
 from fastai_training.fitting.checkpoints import (
     CheckpointError,
     check_identity,
@@ -81,10 +82,12 @@ def fit(
     processes: Processes,
     stop: Stop,
     parent: ParentNetwork | None = None,
+    late: LateCheck | None = None,
 ) -> Result:
     """Train on ``train``, validate on ``valid``; goes on from the newest checkpoint in ``checkpoints``.
 
-    ``parent``: the network that is trained on, instead of one with ImageNet weights.
+    ``parent``: the network that is trained on, instead of one with ImageNet weights. ``late``: of ``train``, where its
+    pictures were not checked.
 
     Raises UserError for an architecture, weights or a precision that can't be had, a parent whose weights don't fit, or
     a checkpoint of another run; SystemExit when ``stop`` is requested.
@@ -97,11 +100,8 @@ def fit(
     if processes.is_main:
         _check_room(classifier.model, parameters, model_folder, checkpoints)
     workers = _count_workers(parameters, processes, say)
-    say(
-        f"{classifier.arch} on {device.type}, {', '.join(precisions)}, {cpu_count()} cores, {workers} loader workers, "
-        f"{processes.world} processes, weights: {classifier.weights or 'none (from scratch)'}"
-    )
-    loaders = build_loaders(train, valid, vocab, parameters, classifier.stats, device, workers, processes)
+    _tell_network(classifier, device, precisions, workers, processes, say)
+    loaders = build_loaders(train, valid, vocab, parameters, classifier.stats, device, workers, processes, late)
     learner = build_learner(loaders, classifier, parameters, device, choose_loss(parameters, train, vocab))
     _tell_options(parameters, train, say)
     processes.start(device)
@@ -110,20 +110,18 @@ def fit(
     identity = run_identity(parameters, digest, classifier.weights, processes.world)
     resumed = _read_checkpoint(checkpoints, identity, processes)
     before = descent.score_parent(train, valid, parameters, device, workers, processes, say) if descent else None
-    run = _Run(learner, classifier, parameters, device, processes, stop, resumed)
+    run = _Run(learner, classifier, parameters, device, processes, stop, resumed, late)
     folds = run.measure_folds([*train, *valid], vocab, workers, say)
     progress, row = run.train(checkpoints, identity, say)
     run.agree_on_weights(say)
-    probabilities = validate(learner, processes)
-    targets = torch.tensor([vocab.index(item.label) for item in valid])
-    tta = tta_metrics(learner, processes, probabilities, targets, parameters.tta, say)
+    probabilities, metrics = run.measure(valid, vocab, row, say)
     processes.end()
     return Result(
         learner.model,
         classifier.arch,
         classifier.stats,
         classifier.weights,
-        _metrics(probabilities, targets, row) | tta,
+        metrics,
         progress.history,
         probabilities,
         progress.seconds(),
@@ -176,6 +174,20 @@ def _count_workers(parameters: HyperParameters, processes: Processes, say: conso
     if why:
         say(why)
     return workers
+
+
+def _tell_network(
+    classifier: Classifier,
+    device: torch.device,
+    precisions: list[str],
+    workers: int,
+    processes: Processes,
+    say: console.Log,
+) -> None:
+    say(
+        f"{classifier.arch} on {device.type}, {', '.join(precisions)}, {cpu_count()} cores, {workers} loader workers, "
+        f"{processes.world} processes, weights: {classifier.weights or 'none (from scratch)'}"
+    )
 
 
 def _tell_options(parameters: HyperParameters, train: list[Example], say: console.Log) -> None:
@@ -240,6 +252,7 @@ class _Run:
     processes: Processes
     stop: Stop
     resumed: dict[str, Any] | None
+    late: LateCheck | None
 
     def train(self, checkpoints: Path, identity: dict[str, Any], say: console.Log) -> tuple[Progress, dict[str, float]]:
         """Train all phases that are not done yet; returns what became of them and the row of the exported epoch."""
@@ -267,13 +280,18 @@ class _Run:
                 "replay": replay.state(),
                 "best": best.state() if best else {},
                 "stopping": stopping.state(),
+                "late": torch.from_numpy(self.late.state()) if self.late else torch.empty(0),
             },
         )
-        self._add_callbacks([progress, checkpointer, *([best] if best else [])])
+        merging = [MergeMarks(self.late, self.processes)] if self.late else []
+        self._add_callbacks([progress, checkpointer, *merging, *([best] if best else [])])
         if self.resumed:
             self.classifier.model.load_state_dict(self.resumed["model"])
             progress.resume(self.resumed["progress"], inside_epoch=self.resumed["position"]["batch"] > 0)
             stopping.restore(self.resumed["stopping"])
+            known = self.resumed.get("late", ())  # nothing where it was written by an older version
+            if self.late and len(known):
+                self.late.merge([known.numpy()])
             if best:
                 best.restore(self.resumed["best"])
         whole = ([mixing] if mixing else []) + ([stopping] if stopping.patience else [])
@@ -281,6 +299,15 @@ class _Run:
         if best:
             best.export(self.learner.model, say)
         return progress, best.row if best else progress.history[-1]
+
+    def measure(
+        self, valid: list[Example], vocab: list[str], row: dict[str, float], say: console.Log
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """The probabilities for the validation pictures, and the metrics; ``row`` is that of the exported epoch."""
+        probabilities = validate(self.learner, self.processes)
+        targets = torch.tensor([vocab.index(item.label) for item in valid])
+        tta = tta_metrics(self.learner, self.processes, probabilities, targets, self.parameters.tta, say)
+        return probabilities, _metrics(probabilities, targets, row) | tta
 
     def measure_folds(self, items: list[Example], vocab: list[str], workers: int, say: console.Log) -> list[float]:
         """The error rate of each fold, if they are asked for; before training, since it is of the body as it came."""
