@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 
 import pytest
@@ -48,7 +49,7 @@ def test_a_sample_is_spread_over_all(tmp_path):
     items = check(tmp_path, 1000).items
     places = [items.index(item) for item in sampled(items)]
     assert (len(places), places[0]) == (256, 0)
-    assert {b - a for a, b in zip(places, places[1:], strict=False)} == {3, 4}
+    assert {b - a for a, b in itertools.pairwise(places)} == {3, 4}
     assert sampled(items[:3]) == items[:3]
 
 
