@@ -224,11 +224,13 @@ class OrderedLoader(TfmdDL):
                 # The next batch's transforms run when it is asked for, after this one was trained on.
                 self.seed_batch.key = (self.seed, self.epoch, number, self.processes.rank)
                 yield batch
-        except UnreadableError:
-            if self.late is None:
-                raise
-            # A worker's error has its whole traceback as the text.
-            raise self.late.refusal() from None
+        except UnreadableError as error:
+            if self.late is not None:
+                raise self.late.refusal() from None
+            # A worker's error has its whole traceback as the text, and the exception's name before what it says.
+            raise ValueError(
+                str(error).splitlines()[-1].removeprefix(f"{UnreadableError.__module__}.UnreadableError: ")
+            ) from None
 
     def to_detach(self, batch: Any, cpu: bool = True, gather: bool = True) -> Any:
         """Never gathered batch by batch, since shards differ in length: DataParallel sums up after validation."""

@@ -8,7 +8,7 @@ from PIL import Image  # noqa: E402
 
 from fastai_training.data import loaders as loaders_module  # noqa: E402
 from fastai_training.data.labels import DataError, Example  # noqa: E402
-from fastai_training.data.late_check import UNREADABLE, LateCheck, UnreadableError  # noqa: E402
+from fastai_training.data.late_check import UNREADABLE, LateCheck  # noqa: E402
 from fastai_training.data.loaders import build_loaders, worker_count  # noqa: E402
 from fastai_training.data.sources import find_examples  # noqa: E402
 from fastai_training.data.split import stratified_split  # noqa: E402
@@ -255,13 +255,11 @@ def test_strict_ends_with_a_sentence_that_names_the_picture(damaged, workers):
     assert len(str(raised.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("late", [False, True])
-def test_a_picture_that_was_checked_before_and_has_gone_is_an_error(damaged, late):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_picture_that_was_checked_before_and_has_gone_is_an_error(damaged, workers):
     train, valid = damaged
     valid[0].path.unlink()
-    check = LateCheck(train, 16, strict=False) if late else None
-    with pytest.raises(UnreadableError, match=r"can't be read any more: can't be read: No such file"):
-        batches(make(damaged, late=check).valid)
-    if not late:
-        with pytest.raises(UnreadableError, match="can't be read any more: not a picture"):
-            batches(make(damaged).train)
+    with pytest.raises(ValueError, match=r"^the picture '.*' can't be read any more: can't be read: No such file"):
+        batches(make(damaged, workers=workers, late=LateCheck(train, 16, strict=False)).valid)
+    with pytest.raises(ValueError, match=r"^the picture '.*' can't be read any more: not a picture"):
+        batches(make(damaged, workers=workers).train)
