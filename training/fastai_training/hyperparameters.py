@@ -216,6 +216,12 @@ class HyperParameters:
         low=0,
         high=20,
     )
+    check_pictures: str = _parameter(
+        "auto",
+        "check training pictures in a pass `before` training or `while_training`, as they are first decoded; `auto`: "
+        "while training in FastFile mode or with more than 20,000 of them",
+        choices=("auto", "before", "while_training"),
+    )
     strict: bool = _parameter(False, "fail on the first unreadable picture instead of leaving it out")
 
 
@@ -353,6 +359,11 @@ def _check_together(parameters: HyperParameters) -> None:
         raise HyperParameterError(
             f"folds={parameters.folds} trains the head on a pretrained body's features: it needs pretrained=true; "
             "set folds=0"
+        )
+    if parameters.folds and parameters.check_pictures == "while_training":
+        raise HyperParameterError(
+            f"folds={parameters.folds} decodes every picture before training, so none can be checked by "
+            "check_pictures=while_training; leave out the one or the other"
         )
 
 

@@ -17,7 +17,7 @@ from fastai_training import console
 from fastai_training.config_files import read_hyperparameters
 from fastai_training.console import Log, log
 from fastai_training.data.channels import Channels, find_channels
-from fastai_training.data.reading import Data, read_data
+from fastai_training.data.reading import Data, read_data, settle_late
 from fastai_training.data.split import assign_folds
 from fastai_training.diagnosis.volumes import VolumeError, obstacle
 from fastai_training.fitting.malloc import give_back, keep_freed_memory
@@ -115,10 +115,15 @@ def train(paths: MLPaths, processes: Processes, stop: Stop) -> None:
         processes=processes,
         stop=stop,
         parent=parent,
+        late=data.late,
     )
     give_back()
     if not processes.is_main:
         return
+    settled = settle_late(data, channels.training, log)
+    if settled is not data:
+        write_skipped(paths.output_data, settled.skipped, log)
+    data = settled
     details = _export(paths, result, data, parameters)
     write_results(paths, channels, result, data, details, parameters, processes)
 

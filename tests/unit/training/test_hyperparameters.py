@@ -60,6 +60,8 @@ def test_what_sagemaker_adds_is_left_alone():
         ({"folds": "1"}, ["folds=1", "0 (off) or from 2 to 20"]),
         ({"folds": "21"}, ["from 0 to 20"]),
         ({"folds": "5", "pretrained": "false"}, ["folds=5", "pretrained=true", "folds=0"]),
+        ({"folds": "5", "check_pictures": "while_training"}, ["folds=5", "check_pictures=while_training", "leave out"]),
+        ({"check_pictures": "while"}, ["one of auto, before, while_training"]),
         ({"lr": "-1"}, ["or auto"]),
         ({"precision": "bf61"}, ["one of auto, fp32, bf16, fp16", "did you mean bf16"]),
         ({"pretrained": "maybe"}, ["true or false"]),

@@ -14,12 +14,16 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("openvino")
 
 from fastai_container.errors import UserError  # noqa: E402
-from fastai_container.model_folder import load_verified  # noqa: E402
+from fastai_container.model_folder import WEIGHTS, load_verified  # noqa: E402
 from fastai_container.paths import MLPaths  # noqa: E402
 from fastai_training import results  # noqa: E402
 from fastai_training import trainer as subject  # noqa: E402
+from fastai_training.data.channels import find_channels  # noqa: E402
+from fastai_training.data.labels import DataError  # noqa: E402
+from fastai_training.data.reading import read_data  # noqa: E402
 from fastai_training.diagnosis.volumes import VolumeError  # noqa: E402
 from fastai_training.fitting.stop_signal import Stop  # noqa: E402
+from fastai_training.hyperparameters import parse  # noqa: E402
 from fastai_training.world import Processes  # noqa: E402
 from tests.unit.training_data import ARCH, write_pictures, write_weights  # noqa: E402
 
@@ -141,3 +145,48 @@ def test_a_run_that_ends_well_leaves_no_reason(job: MLPaths, monkeypatch):
     monkeypatch.setattr(subject, "train", lambda *_: None)
     assert subject.main() == 0
     assert not job.failure.exists()
+
+
+def train_late(base: Path, **parameters: str) -> tuple[MLPaths, list[str]]:
+    """Train on pictures of which none is looked at before, and one that is for training can't be read."""
+    paths = write_job(base, check_pictures="while_training", **parameters)
+    (paths.data / "training" / "red_8.jpg").unlink()
+    first = read_data(find_channels(paths), parse({"image_size": "32"}), lambda _: None, 1).train[0]
+    first.path.write_text("no picture")
+    log: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subject, "log", log.append)
+        patch.setattr("fastai_training.data.reading.sampled", lambda items: list(items)[1:])
+        subject.train(paths, Processes(), Stop())
+    return paths, [first.path.name, *log]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_picture_that_training_finds_to_be_unreadable_is_left_out_and_named(tmp_path: Path, workers: str):
+    paths, (name, *log) = train_late(tmp_path, workers=workers, serving_precision="int8", lr="auto")
+    line = f"channel training: 1 pictures left out while training ({name}: not a picture in a format"
+    assert len([text for text in log if text.startswith(line)]) == 1
+    rows = (paths.output_data / "skipped.csv").read_text().splitlines()
+    assert len(rows) == 2
+    assert rows[1].startswith(f"training,{name},")
+    summary = json.loads((paths.output_data / "summary.json").read_text())
+    assert summary["left_out"] == 1
+    assert summary["training_pictures"] + summary["validation_pictures"] == 20
+    assert name in (paths.output_data / "report.html").read_text()
+    assert load_verified(paths.model).program["asked"] == "int8"
+
+
+def test_strict_ends_training_at_a_picture_that_cannot_be_read(tmp_path: Path):
+    with pytest.raises(DataError, match=r"can't be read and strict is set: not a picture") as raised:
+        train_late(tmp_path, strict="true", workers="2")
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_pictures_without_a_damaged_one_give_the_same_weights_whenever_they_are_checked(tmp_path: Path):
+    weights = {}
+    for how in ("before", "while_training"):
+        paths = write_job(tmp_path / how, check_pictures=how)
+        (paths.data / "training" / "red_8.jpg").unlink()
+        subject.train(paths, Processes(), Stop())
+        weights[how] = (paths.model / WEIGHTS).read_bytes()
+    assert weights["before"] == weights["while_training"]

@@ -36,7 +36,7 @@ LABEL_CHANNELS = {
 _MASK_CHANNELS = ("train_annotation", "validation_annotation", "label_map")
 #: Channels in which the SDK's version 3 passes a script and its driver.
 _OF_THE_SDK = ("code", "sm_drivers")
-_PIPE = "Pipe"
+_PIPE, _FAST_FILE = "Pipe", "FastFile"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Channels:
     """The folders of the input channels.
 
     ``labels``: by the channel whose pictures they are for ("" for all), the folders of channels with labels alone.
-    ``unread``: channels that nobody reads, in words.
+    ``unread``: channels that nobody reads, in words. ``fast_file``: the training channel's files are fetched as they
+    are read.
     """
 
     training: Path
@@ -54,6 +55,7 @@ class Channels:
     model: Path | None = None
     labels: Mapping[str, list[Path]] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    fast_file: bool = False
 
     def labels_of(self, channel: str) -> list[Path]:
         """Return the tables and lists that came in channels of their own for the pictures of ``channel``.
@@ -76,11 +78,16 @@ class Channels:
         return own + [path for path, part in zip(shared, parts, strict=True) if part in wanted]
 
 
+def _in_mode(described: Mapping[str, Any], mode: str) -> list[str]:
+    """The channels that come in SageMaker's input mode ``mode``."""
+    return sorted(
+        name for name, facts in described.items() if isinstance(facts, dict) and facts.get("TrainingInputMode") == mode
+    )
+
+
 def _refuse_pipes(described: Mapping[str, Any]) -> None:
     """Raises DataError for a channel that comes as a stream."""
-    pipes = sorted(
-        name for name, facts in described.items() if isinstance(facts, dict) and facts.get("TrainingInputMode") == _PIPE
-    )
+    pipes = _in_mode(described, _PIPE)
     if pipes:
         raise DataError(
             f"the channel {', '.join(map(shown, pipes))} comes in Pipe mode, a stream that can't be read as files; set "
@@ -94,7 +101,8 @@ def find_channels(paths: MLPaths) -> Channels:
 
     Raises DataError when there is no training channel, or one that can't be read here.
     """
-    _refuse_pipes(read_input_channels(paths.config))
+    described = read_input_channels(paths.config)
+    _refuse_pipes(described)
     present = {path.name: path for path in sorted(paths.data.iterdir()) if path.is_dir()} if paths.data.is_dir() else {}
     masks = [name for name in _MASK_CHANNELS if name in present]
     if masks:
@@ -126,6 +134,7 @@ def find_channels(paths: MLPaths) -> Channels:
         folders[MODEL],
         of_labels,
         tuple(unread),
+        found[TRAINING] in _in_mode(described, _FAST_FILE),
     )
 
 

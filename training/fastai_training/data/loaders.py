@@ -24,10 +24,12 @@ from fastai.vision.all import (
 )
 from PIL import Image
 
+from fastai_container.picture_limits import MAX_PICTURE_BYTES
 from fastai_container.pictures import PictureError, center_square, open_picture
 from fastai_container.resources import cpu_count, shared_memory_free_bytes
 from fastai_training.class_balance import balanced_order
 from fastai_training.data.labels import DataError, Example
+from fastai_training.data.late_check import LateCheck, UnreadableError
 from fastai_training.data.picture_cache import PictureCache, cache_bytes
 from fastai_training.hyperparameters import HyperParameters
 from fastai_training.picture_sizes import epoch_sizes
@@ -41,11 +43,15 @@ UNCOLLECTED = 8
 
 
 class OpenPicture(Transform):
-    """The picture at a path, decoded as serving decodes it for a square of ``side`` pixels; from ``cache`` if there."""
+    """The picture at a path, decoded as serving decodes it for a square of ``side`` pixels; from ``cache`` if there.
 
-    def __init__(self, items: list[Example], side: int, cache: PictureCache) -> None:
+    Raises UnreadableError once ``is_ready``; before, a picture that can't be read is a black one.
+    """
+
+    def __init__(self, items: list[Example], side: int, cache: PictureCache, max_bytes: int) -> None:
         super().__init__()
-        self.side, self.cache = side, cache
+        self.side, self.cache, self.max_bytes = side, cache, max_bytes
+        self.is_ready = False
         self.numbers = {item.path: number for number, item in enumerate(items)}
 
     def encodes(self, path: Path) -> PILImage:
@@ -53,9 +59,12 @@ class OpenPicture(Transform):
         picture = self.cache.get(number)
         if picture is None:
             try:
-                picture = open_picture(path, self.side)
-            except PictureError as error:  # it was read before training: the file has changed or gone
-                raise ValueError(f"the picture {str(path)!r} can't be read any more: {error}") from None
+                picture = open_picture(path, self.side, max_bytes=self.max_bytes)
+            except PictureError as error:
+                if not self.is_ready:
+                    return PILImage(Image.new("RGB", (self.side, self.side)))
+                # Unless it is checked late it was read before training: the file has changed or gone.
+                raise UnreadableError(f"the picture {str(path)!r} can't be read any more: {error}") from None
             self.cache.put(number, picture)
         return PILImage(picture)
 
@@ -150,7 +159,8 @@ class OrderedLoader(TfmdDL):
     Batch ``k`` of an epoch of training is cut into one piece for each process; what fills no batch is left out of that
     epoch. In validation each process has every ``world``-th picture. Iteration begins with batch ``start``. With
     ``balance``, the labels of all pictures, training draws each class equally often. ``sizes``: the views' side in
-    pixels by epoch, where it changes.
+    pixels by epoch, where it changes. With ``late``, a picture that can't be read is marked there, and another stands
+    in for it.
     """
 
     def __init__(
@@ -163,10 +173,11 @@ class OrderedLoader(TfmdDL):
         processes: Processes = Processes(),  # noqa: B008 - frozen
         balance: Sequence[str] = (),
         sizes: Sequence[int] = (),
+        late: LateCheck | None = None,
         **options: Any,
     ) -> None:
         self.training, self.view, self.seed, self.processes = training, view, seed, processes
-        self.balance, self.sizes = balance, sizes
+        self.balance, self.sizes, self.late = balance, sizes, late
         self.epoch, self.start = -1, 0
         self.seed_batch = SeedBatch()
         options["after_batch"] = [self.seed_batch, *options["after_batch"]]
@@ -206,14 +217,25 @@ class OrderedLoader(TfmdDL):
         self.view.random = random.Random(f"{self.seed}:{self.epoch}:{index}")  # noqa: S311
         return super().do_item(None if index is None else index % self.n)
 
+    def create_item(self, index: int | None) -> Any:
+        return super().create_item(index) if self.late is None else self.late.read(index or 0, super().create_item)
+
     def __iter__(self) -> Iterator[Any]:
         self.seed_batch.key = (self.seed, self.epoch, self.start, self.processes.rank)
         if self.sizes:
             self.view.size = self.sizes[max(self.epoch, 0)]  # before workers are started, which get a copy
-        for number, batch in enumerate(super().__iter__(), self.start + 1):
-            # The next batch's transforms run when it is asked for, after this one was trained on.
-            self.seed_batch.key = (self.seed, self.epoch, number, self.processes.rank)
-            yield batch
+        try:
+            for number, batch in enumerate(super().__iter__(), self.start + 1):
+                # The next batch's transforms run when it is asked for, after this one was trained on.
+                self.seed_batch.key = (self.seed, self.epoch, number, self.processes.rank)
+                yield batch
+        except UnreadableError as error:
+            if self.late is not None:
+                raise self.late.refusal() from None
+            # A worker's error has its whole traceback as the text, and the exception's name before what it says.
+            raise ValueError(
+                str(error).splitlines()[-1].removeprefix(f"{UnreadableError.__module__}.UnreadableError: ")
+            ) from None
 
     def to_detach(self, batch: Any, cpu: bool = True, gather: bool = True) -> Any:
         """Never gathered batch by batch, since shards differ in length: DataParallel sums up after validation."""
@@ -251,11 +273,12 @@ def build_loaders(
     device: Any,
     workers: int,
     processes: Processes = Processes(),  # noqa: B008 - frozen
+    late: LateCheck | None = None,
 ) -> DataLoaders:
     """Loaders of (float batch (n, 3, size, size) normalized by ``stats``, class index (n,)).
 
-    The third, where ``parameters`` ask for tta, has the validation pictures in views as training has. Raises DataError
-    when there are too few pictures for so many processes.
+    The third, where ``parameters`` ask for tta, has the validation pictures in views as training has. ``late`` is told
+    of pictures of ``train`` that can't be read. Raises DataError when there are too few pictures for so many processes.
     """
     items = train + valid
     size = parameters.image_size
@@ -265,11 +288,13 @@ def build_loaders(
             f"{len(train)} pictures are too few to train on in {processes.world} processes; use fewer processes"
         )
     cache = PictureCache(len(items), cache_bytes(parameters.cache_mb, processes.on_host))
+    opening = OpenPicture(items, size, cache, late.max_bytes if late else MAX_PICTURE_BYTES)
     datasets = Datasets(
         [item.path for item in items],
-        tfms=[[OpenPicture(items, size, cache)], [LabelOf(items), Categorize(vocab=vocab)]],
+        tfms=[[opening], [LabelOf(items), Categorize(vocab=vocab)]],
         splits=[list(range(len(train))), list(range(len(train), len(items)))],
     )
+    opening.is_ready = True  # fastai has opened the first picture, to see what it becomes
     normalize: list[Any] = [IntToFloatTensor, Normalize.from_stats(*stats)]
     augment = _batch_augmentation(parameters)
 
@@ -282,6 +307,7 @@ def build_loaders(
             processes=processes,
             sizes=epoch_sizes(parameters) if training and parameters.progressive_resizing < 1 else (),
             balance=[item.label for item in train] if training and parameters.sampling == "balanced" else (),
+            late=late if training else None,
             bs=min(parameters.batch_size, share) if training else parameters.batch_size,
             after_item=[view, ToTensor],
             after_batch=[normalize[0], *(augment if training else []), normalize[1]],

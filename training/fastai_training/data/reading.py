@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fastai_training.console import Log
@@ -13,6 +13,7 @@ from fastai_training.data.labels import TEST as FOR_TEST
 from fastai_training.data.labels import TRAIN as FOR_TRAINING
 from fastai_training.data.labels import VALID as FOR_VALIDATION
 from fastai_training.data.labels import DataError, Example, Examples, Note, vocabulary
+from fastai_training.data.late_check import LateCheck, is_wanted, sampled
 from fastai_training.data.readers.reader import Asked
 from fastai_training.data.sources import find_examples
 from fastai_training.data.split import split_notes, stratified_split
@@ -29,7 +30,7 @@ class Data:
     """What is trained and validated on. ``skipped``: channel, file and reason of what was left out.
 
     ``test``: what is scored once, at the end; empty where the user gave none. ``notes``: channel (or "" for the whole)
-    and what the user should know of it.
+    and what the user should know of it. ``late``: of ``train``, where its pictures are checked while training.
     """
 
     train: list[Example]
@@ -39,6 +40,7 @@ class Data:
     source: str
     test: list[Example] = field(default_factory=list)
     notes: list[tuple[str, Note]] = field(default_factory=list)
+    late: LateCheck | None = None
 
 
 def asked_of(parameters: HyperParameters) -> Asked:
@@ -65,6 +67,13 @@ def _say_note(say: Log, where: str, note: Note) -> None:
     say(f"{where}: {note.text}{example}")
 
 
+def _say_left_out(say: Log, channel: str, skipped: Sequence[tuple[str, str]], when: str = "") -> None:
+    if skipped:
+        named = "; ".join(f"{shown(name)}: {shown(why)}" for name, why in skipped[:5])
+        more = " ..." if len(skipped) > 5 else ""
+        say(f"channel {channel}: {len(skipped)} pictures left out{when} ({named}{more})")
+
+
 class _Reader:
     """Reads one channel after the other, and gathers what is said of them."""
 
@@ -78,6 +87,12 @@ class _Reader:
         self, root: Path, channel: str, known: Sequence[str] = (), class_names: Mapping[str, str] | None = None
     ) -> Examples:
         """The readable pictures of a channel. ``known`` and ``class_names``: those of training. Raises DataError."""
+        return self.check(self.find(root, channel, known, class_names), channel)
+
+    def find(
+        self, root: Path, channel: str, known: Sequence[str] = (), class_names: Mapping[str, str] | None = None
+    ) -> Examples:
+        """The pictures of a channel, readable or not. Raises DataError."""
         try:
             labels = self.channels.labels_of(channel)
             asked = asked_of(self.parameters)
@@ -90,19 +105,41 @@ class _Reader:
         self.say(f"channel {channel}: {describe(found)}")
         for note in found.notes:
             self.note(channel, note)
-        usable = leave_out_unreadable(
-            found, strict=self.parameters.strict, processes=self.cores, side=self.parameters.image_size
-        )
-        if usable.skipped:
-            named = "; ".join(f"{shown(name)}: {shown(why)}" for name, why in usable.skipped[:5])
-            more = " ..." if len(usable.skipped) > 5 else ""
-            self.say(f"channel {channel}: {len(usable.skipped)} pictures left out ({named}{more})")
-        if lost := sorted(set(found.vocab) - set(usable.vocab)):
+        return found
+
+    def check(self, found: Examples, channel: str, *, part: bool = False) -> Examples:
+        """Those of ``found`` that are readable; ``part``: they are not all of the channel. Raises DataError."""
+        usable = self._usable(found, part=part)
+        self.leave_out(channel, usable.skipped)
+        if not part and (lost := sorted(set(found.vocab) - set(usable.vocab))):
             text = f"{len(lost)} of {len(found.vocab)} classes have no picture that can be read"
             self.note(channel, Note(text, ", ".join(lost[:_SHOWN_CLASSES])))
-        self.skipped += [(channel, name, why) for name, why in usable.skipped]
         self.digests |= usable.digests
         return usable
+
+    def _usable(self, found: Examples, *, part: bool) -> Examples:
+        return leave_out_unreadable(
+            found, strict=self.parameters.strict, processes=self.cores, side=self.parameters.image_size, part=part
+        )
+
+    def check_late(self, found: Examples, train: list[Example]) -> LateCheck:
+        """Have the pictures of ``train``, which are some of ``found``, checked while training; look at a few of them.
+
+        Raises DataError when most of the few can't be read.
+        """
+        few = replace(found, items=sampled(train), skipped=[])
+        bad = self._usable(few, part=True).skipped
+        named = "".join(f"; {shown(name)}: {shown(why)}" for name, why in bad[:3])
+        self.say(
+            f"{len(train)} training pictures are checked while they are first decoded (check_pictures=while_training); "
+            f"copies among them are not looked for; of {len(few.items)} looked at before, {len(bad)} can't be read"
+            + named
+        )
+        return LateCheck(train, self.parameters.image_size, strict=self.parameters.strict)
+
+    def leave_out(self, channel: str, skipped: Sequence[tuple[str, str]]) -> None:
+        _say_left_out(self.say, channel, skipped)
+        self.skipped += [(channel, name, why) for name, why in skipped]
 
     def read_for(self, root: Path, channel: str, split: str, training: Examples, known: Sequence[str]) -> list[Example]:
         """The pictures of a channel that is for one part of the split: that part, where the channel has one itself."""
@@ -139,7 +176,13 @@ def read_data(channels: Channels, parameters: HyperParameters, say: Log, cores: 
     for text in channels.unread:
         reader.notes.append(("", Note(text)))
         say(text)
-    training = reader.read(channels.training, TRAINING)
+    training = reader.find(channels.training, TRAINING)
+    count = sum(item.split not in (FOR_VALIDATION, FOR_TEST) for item in training.items)
+    is_late = is_wanted(parameters, fast_file=channels.fast_file, pictures=count)
+    if is_late:
+        reader.leave_out(TRAINING, training.skipped)
+    else:
+        training = reader.check(training, TRAINING)
     valid, test = _parts(training.items, FOR_VALIDATION), _parts(training.items, FOR_TEST)
     train = [item for item in training.items if item.split not in (FOR_VALIDATION, FOR_TEST)]
     vocab = vocabulary(item.label for item in train)
@@ -158,10 +201,18 @@ def read_data(channels: Channels, parameters: HyperParameters, say: Log, cores: 
         test = reader.read_for(channels.test, TEST, FOR_TEST, training, vocab)
     _refuse_unknown("validation channel" if channels.validation else "part for validation", valid, vocab)
     _refuse_unknown("test channel" if channels.test else "part for testing", test, vocab)
-    if not valid:
+    is_drawn = not valid
+    if is_drawn:
         train, valid = stratified_split(train, parameters.valid_pct, parameters.seed)
-        for text in split_notes(train, valid, parameters.valid_pct):
-            reader.note("", Note(text))
+    late = None
+    if is_late:
+        if channels.validation is None:
+            valid = reader.check(replace(training, items=valid, skipped=[]), TRAINING, part=True).items
+        if channels.test is None:
+            test = reader.check(replace(training, items=test, skipped=[]), TRAINING, part=True).items
+        late = reader.check_late(training, train)
+    for text in split_notes(train, valid, parameters.valid_pct) if is_drawn else ():
+        reader.note("", Note(text))
     if len(train) < 2:
         raise DataError(f"need at least 2 training pictures, found {len(train)}; add pictures")
     for note in quality.examine(train, valid, test, reader.digests):
@@ -170,4 +221,23 @@ def read_data(channels: Channels, parameters: HyperParameters, say: Log, cores: 
         f"training on {len(train)} pictures, validating on {len(valid)}, {len(vocab)} classes"
         + (f", testing on {len(test)}" if test else "")
     )
-    return Data(train, valid, vocab, reader.skipped, training.source, test, reader.notes)
+    return Data(train, valid, vocab, reader.skipped, training.source, test, reader.notes, late)
+
+
+def settle_late(data: Data, root: Path, say: Log) -> Data:
+    """After training: ``data`` without the training pictures that turned out to be unreadable.
+
+    ``root``: the folder of the training channel. Returns ``data`` itself where there are none.
+    """
+    bad = data.late.left_out(root) if data.late else []
+    if data.late is None or not bad:
+        return data
+    _say_left_out(say, TRAINING, bad, " while training")
+    train, notes = data.late.readable(), list(data.notes)
+    gone = sorted({item.label for item in data.train} - {item.label for item in train})
+    if gone:
+        note = Note(f"no training picture of {', '.join(map(shown, gone[:5]))} can be read: it was not learnt")
+        _say_note(say, "data", note)
+        notes.append(("", note))
+    skipped = [*data.skipped, *((TRAINING, name, why) for name, why in bad)]
+    return replace(data, train=train, skipped=skipped, notes=notes)

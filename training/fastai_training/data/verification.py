@@ -39,6 +39,10 @@ MEMORY_SHARE = 0.25
 SPARE_BYTES = 512 * 2**20
 
 
+def relative_name(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+
+
 def picture_bytes() -> int:
     """What one picture may take: a power of two, so that hosts with a little more or less leave out the same ones."""
     total = total_memory_bytes()
@@ -161,8 +165,12 @@ def _looks(paths: Sequence[Path], side: int, processes: int) -> Iterator[tuple[i
             checker.end()
 
 
-def leave_out_unreadable(examples: Examples, *, strict: bool, processes: int, side: int = 224) -> Examples:
+def leave_out_unreadable(
+    examples: Examples, *, strict: bool, processes: int, side: int = 224, part: bool = False
+) -> Examples:
     """The examples whose picture decodes for a square of ``side`` pixels; the others are added to ``skipped``.
+
+    ``part``: these are not all of the channel, so it doesn't matter which classes are left of them.
 
     Raises DataError when ``strict`` and one is unreadable, or when too few are left to train on.
     """
@@ -177,13 +185,13 @@ def leave_out_unreadable(examples: Examples, *, strict: bool, processes: int, si
             good.append(item)
             digests[item.path] = digest
         else:
-            inside = item.path.is_relative_to(examples.root)
-            bad.append((str(item.path.relative_to(examples.root)) if inside else item.path.name, problem))
+            bad.append((relative_name(item.path, examples.root), problem))
     result = replace(examples, items=good, skipped=examples.skipped + bad, digests=digests)
     named = "; ".join(f"{shown(name)}: {shown(why)}" for name, why in bad[:3])
     if bad and strict:
         raise DataError(f"{len(bad)} of {len(paths)} pictures can't be read and strict is set: {named}")
-    if len(bad) > MOST_UNREADABLE * len(paths) or len(result.vocab) < min(2, len(examples.vocab)):
+    one_class = not part and len(result.vocab) < min(2, len(examples.vocab))
+    if len(bad) > MOST_UNREADABLE * len(paths) or one_class:
         raise DataError(
             f"{len(bad)} of {len(paths)} pictures can't be read, too few are left to train on: {named}; "
             "check how the files were copied"

@@ -42,7 +42,7 @@ from fastai_container.model_folder import (
 )
 from fastai_training.data.labels import Example
 from fastai_training.diagnosis.disk_space import MODEL_TIMES_WEIGHTS, naming_full
-from fastai_training.exporting.quantization import measure
+from fastai_training.exporting.quantization import measure, readable
 from fastai_training.exporting.servable import checked
 from fastai_training.fitting.models import ServingModule
 
@@ -168,7 +168,8 @@ def write_classifier(
             shutil.copyfile(chosen.with_suffix(".bin"), partial / COMPILED_WEIGHTS)
             write_torch_model(model, details, partial / TORCH_MODEL)
             with _same_draws():
-                portable_learner(model, details, train[0].path).export(partial / LEARNER)
+                example, _ = next(readable(train, details.image_size))
+                portable_learner(model, details, example).export(partial / LEARNER)
     return details
 
 

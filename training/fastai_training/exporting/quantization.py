@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import openvino
 
-from fastai_container.pictures import model_input
+from fastai_container.pictures import PictureError, model_input
 from fastai_container.resources import cpu_count
 from fastai_training.data.labels import Example
 
@@ -63,12 +64,30 @@ def compile_model(core: openvino.Core, path: Path, hint: str, threads: int) -> A
     )
 
 
-def quantize(core: openvino.Core, fp32: Path, target: Path, pictures: list[Path], size: int) -> None:
-    """Write the int8 form of ``fp32`` to ``target``, its ranges measured on ``pictures``."""
+def readable(items: Iterable[Example], size: int) -> Iterator[tuple[Path, np.ndarray]]:
+    """Those of ``items`` that can be read, each with what the model is given for it: uint8 RGB (size, size, 3).
+
+    Training pictures are not always looked at before (the hyperparameter check_pictures), and an epoch has not all.
+    Raises PictureError when none can be read.
+    """
+    problem, count = None, 0
+    for item in items:
+        try:
+            picture = model_input(item.path, size)
+        except PictureError as error:
+            problem = error
+            continue
+        count += 1
+        yield item.path, picture
+    if problem and not count:
+        raise problem
+
+
+def quantize(core: openvino.Core, fp32: Path, target: Path, inputs: list[np.ndarray]) -> None:
+    """Write the int8 form of ``fp32`` to ``target``, its ranges measured on ``inputs``, each (1, size, size, 3)."""
     import nncf  # 2 s: only when it is needed
 
     nncf.set_log_level(logging.ERROR)
-    inputs = [model_input(path, size)[None] for path in pictures]
     with contextlib.redirect_stdout(io.StringIO()):  # progress bars
         result = nncf.quantize(
             core.read_model(str(fp32)),
@@ -133,13 +152,14 @@ def measure(
     if asked in ("auto", INT8):
         sample = random.Random(0).sample(train, min(CALIBRATION_PICTURES, len(train)))  # noqa: S311
         paths[INT8] = folder / "int8.xml"
-        quantize(core, fp32, paths[INT8], [item.path for item in sample], size)
+        quantize(core, fp32, paths[INT8], [picture[None] for _, picture in readable(sample, size)])
         wanted.append(INT8)
     step = max(1, -(-len(valid) // SCORED_PICTURES))
     scored = valid[::step]
     hints = {FP32: ["f32"], BF16: ["bf16"], INT8: ["f32", "bf16"] if has_bf16(core) else ["f32"]}
     single = {(name, hint): compile_model(core, paths[name], hint, 1) for name in wanted for hint in hints[name]}
-    batch = np.stack([model_input(train[index % len(train)].path, size) for index in range(BATCH)])
+    some = [picture for _, picture in itertools.islice(readable(train, size), BATCH)]
+    batch = np.stack([some[index % len(some)] for index in range(BATCH)])
     speeds = _milliseconds(single, batch)
     # What int8 leaves in floating point may be faster in either.
     hint_of = {name: min(hints[name], key=lambda hint, name=name: speeds[name, hint]) for name in wanted}  # type: ignore[misc]

@@ -13,7 +13,9 @@ from fastai.callback.progress import ProgressCallback
 from fastai.learner import Recorder
 from torch import nn
 
+from fastai_training.data.late_check import LateCheck
 from fastai_training.fitting.ddp import unwrapped
+from fastai_training.world import Processes
 
 #: In a log, a line of progress inside an epoch at most this often (seconds).
 LOG_INTERVAL = 20.0
@@ -42,6 +44,22 @@ def duration(seconds: float) -> str:
     if whole < 60:
         return f"{whole}s"
     return f"{whole // 60}m{whole % 60:02d}s" if whole < 3600 else f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+class MergeMarks(Callback):
+    """After each epoch of training every process knows which pictures the others could not read.
+
+    Raises DataError when they are most of those that were seen.
+    """
+
+    remove_on_fetch = True
+
+    def __init__(self, late: LateCheck, processes: Processes) -> None:
+        self.late, self.processes = late, processes
+
+    def after_train(self) -> None:
+        self.late.merge(self.processes.gather(self.late.state()))
+        self.late.require_enough()
 
 
 class Progress(Callback):

@@ -16,10 +16,11 @@ from fastai_container.resources import cpu_count
 from fastai_training import console
 from fastai_training.class_balance import sampling_told, weights_told
 from fastai_training.data.labels import DataError, Example
+from fastai_training.data.late_check import LateCheck
 from fastai_training.data.loaders import build_loaders, worker_count
 from fastai_training.diagnosis.disk_space import COMPILED_TIMES_WEIGHTS, MODEL_TIMES_WEIGHTS, check_room
 from fastai_training.fitting.best_epoch import BestEpoch, EarlyStopping, stopping_told
-from fastai_training.fitting.callbacks import Progress
+from fastai_training.fitting.callbacks import MergeMarks, Progress
 from fastai_training.fitting.checkpoints import (
     CheckpointError,
     check_identity,
@@ -84,12 +85,13 @@ def fit(
     processes: Processes,
     stop: Stop,
     parent: ParentNetwork | None = None,
+    late: LateCheck | None = None,
 ) -> Result:
     """Train on ``train``, validate on ``valid``; goes on from the newest checkpoint in ``checkpoints``.
 
-    ``parent``: the network that is trained on, instead of one with ImageNet weights. Raises UserError for an
-    architecture, weights or a precision that can't be had, a parent whose weights don't fit, or a checkpoint of another
-    run; SystemExit when ``stop`` is requested.
+    ``parent``: the network that is trained on, instead of one with ImageNet weights. ``late``: of ``train``, where its
+    pictures were not checked. Raises UserError for an architecture, weights or a precision that can't be had, a parent
+    whose weights don't fit, or a checkpoint of another run; SystemExit when ``stop`` is requested.
     """
     say = console.log if processes.is_main else console.silent
     device = _set_up_device(parameters, processes)
@@ -98,11 +100,8 @@ def fit(
     classifier = descent.classifier if descent else _new_classifier(vocab, parameters, weights_channel)
     _check_network(classifier, parameters, model_folder, checkpoints, processes)
     workers = _count_workers(parameters, processes, say)
-    say(
-        f"{classifier.arch} on {device.type}, {', '.join(precisions)}, {cpu_count()} cores, {workers} loader workers, "
-        f"{processes.world} processes, weights: {classifier.weights or 'none (from scratch)'}"
-    )
-    loaders = build_loaders(train, valid, vocab, parameters, classifier.stats, device, workers, processes)
+    _tell_network(classifier, device, precisions, workers, processes, say)
+    loaders = build_loaders(train, valid, vocab, parameters, classifier.stats, device, workers, processes, late)
     learner = build_learner(loaders, classifier, parameters, device, choose_loss(parameters, train, vocab))
     _tell_options(parameters, train, say)
     processes.start(device)
@@ -111,7 +110,7 @@ def fit(
     identity = run_identity(parameters, digest, classifier.weights, processes.world)
     resumed = _read_checkpoint(checkpoints, identity, processes)
     before = descent.score_parent(train, valid, parameters, device, workers, processes, say) if descent else None
-    run = _Run(learner, classifier, parameters, device, processes, stop, resumed)
+    run = _Run(learner, classifier, parameters, device, processes, stop, resumed, late)
     folds = run.measure_folds([*train, *valid], vocab, workers, say)
     progress, row = run.train(checkpoints, identity, say)
     run.agree_on_weights(say)
@@ -188,6 +187,20 @@ def _count_workers(parameters: HyperParameters, processes: Processes, say: conso
     return workers
 
 
+def _tell_network(
+    classifier: Classifier,
+    device: torch.device,
+    precisions: list[str],
+    workers: int,
+    processes: Processes,
+    say: console.Log,
+) -> None:
+    say(
+        f"{classifier.arch} on {device.type}, {', '.join(precisions)}, {cpu_count()} cores, {workers} loader workers, "
+        f"{processes.world} processes, weights: {classifier.weights or 'none (from scratch)'}"
+    )
+
+
 def _tell_options(parameters: HyperParameters, train: list[Example], say: console.Log) -> None:
     """Say what options come to on these data, where that isn't plain from their values."""
     labels = [item.label for item in train]
@@ -250,6 +263,7 @@ class _Run:
     processes: Processes
     stop: Stop
     resumed: dict[str, Any] | None
+    late: LateCheck | None
 
     def train(self, checkpoints: Path, identity: dict[str, Any], say: console.Log) -> tuple[Progress, dict[str, float]]:
         """Train all phases that are not done yet; returns what became of them and the row of the exported epoch."""
@@ -279,14 +293,18 @@ class _Run:
                 }
                 | ({"best": best.state()} if best else {})
                 | ({"stopping": stopping.state()} if stopping.patience else {})
+                | ({"late": torch.from_numpy(self.late.state())} if self.late else {})
             ),
         )
-        self._add_callbacks([progress, checkpointer, *([best] if best else [])])
+        merging = [MergeMarks(self.late, self.processes)] if self.late else []
+        self._add_callbacks([progress, checkpointer, *merging, *([best] if best else [])])
         if self.resumed:
             self.classifier.model.load_state_dict(self.resumed["model"])
             progress.resume(self.resumed["progress"], inside_epoch=self.resumed["position"]["batch"] > 0)
             if stopping.patience:
                 stopping.restore(self.resumed["stopping"])
+            if self.late:
+                self.late.merge([self.resumed["late"].numpy()])
             if best:
                 best.restore(self.resumed["best"])
         whole = ([mixing] if mixing else []) + ([stopping] if stopping.patience else [])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from fastai_container.paths import MLPaths
@@ -53,6 +55,22 @@ def test_a_stream_is_refused_with_what_to_use(tmp_path):
     (paths.config / "inputdataconfig.json").write_text('{"training": {"TrainingInputMode": "Pipe"}}')
     with pytest.raises(DataError, match=r"training comes in Pipe mode.*File, or to FastFile"):
         find_channels(paths)
+
+
+@pytest.mark.parametrize(
+    ("described", "is_fast_file"),
+    [
+        ({"train": {"TrainingInputMode": "FastFile"}}, True),
+        ({"train": {"TrainingInputMode": "File"}, "validation": {"TrainingInputMode": "FastFile"}}, False),
+        ({}, False),
+    ],
+)
+def test_it_is_known_whether_training_pictures_are_fetched_as_they_are_read(tmp_path, described, is_fast_file):
+    paths = MLPaths(tmp_path)
+    (paths.data / "train").mkdir(parents=True)
+    paths.config.mkdir(parents=True)
+    (paths.config / "inputdataconfig.json").write_text(json.dumps(described))
+    assert find_channels(paths).fast_file is is_fast_file
 
 
 @pytest.mark.parametrize("name", ["train_annotation", "validation_annotation"])

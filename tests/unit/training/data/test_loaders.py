@@ -8,6 +8,7 @@ from PIL import Image  # noqa: E402
 
 from fastai_training.data import loaders as loaders_module  # noqa: E402
 from fastai_training.data.labels import DataError, Example  # noqa: E402
+from fastai_training.data.late_check import UNREADABLE, LateCheck  # noqa: E402
 from fastai_training.data.loaders import build_loaders, worker_count  # noqa: E402
 from fastai_training.data.sources import find_examples  # noqa: E402
 from fastai_training.data.split import stratified_split  # noqa: E402
@@ -26,11 +27,11 @@ def pictures(tmp_path_factory):
     return stratified_split(find_examples(folder).items, 0.2, 0)
 
 
-def make(pictures, workers=0, processes=Processes(), **options):  # noqa: B008
+def make(pictures, workers=0, processes=Processes(), late=None, **options):  # noqa: B008
     train, valid = pictures
     parameters = HyperParameters(**({"batch_size": 4, "image_size": 16} | options))
     vocab = sorted({item.label for item in train})
-    return build_loaders(train, valid, vocab, parameters, IMAGENET_STATS, torch.device("cpu"), workers, processes)
+    return build_loaders(train, valid, vocab, parameters, IMAGENET_STATS, torch.device("cpu"), workers, processes, late)
 
 
 def batches(loader, epoch=0, start=0):
@@ -218,3 +219,57 @@ def test_views_for_evaluation_are_of_the_validation_pictures_in_order_and_repeat
     assert not same(views, batches(loaders[2], 1))
     assert same(views, batches(make(pictures, workers=2, tta=1)[2], 0))
     assert same(batches(loaders.train), batches(make(pictures).train))
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """Training pictures of which the first, the third, the fourth and the last can't be read, and some to validate."""
+    write_pictures(tmp_path, 7)
+    train, valid = stratified_split(find_examples(tmp_path).items, 0.2, 0)
+    for number in (0, 2, 3, -1):
+        train[number].path.write_text("no picture")
+    return train, valid
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("options", [{}, {"sampling": "balanced"}, {"cache_mb": 0}])
+def test_a_picture_that_is_checked_late_is_marked_and_the_next_one_stands_in(damaged, workers, options):
+    train, _ = damaged
+    late = LateCheck(train, 16, strict=False)
+    loader = make(damaged, workers=workers, late=late, **options).train
+    vocab = loader.dataset.vocab
+    seen = [batches(loader, epoch) for epoch in range(4)]
+    assert [place for place, mark in enumerate(late.marks) if mark == UNREADABLE] == [0, 2, 3, len(train) - 1]
+    stands_in = {0: 1, 2: 4, 3: 4, len(train) - 1: 1}
+    for epoch, found in enumerate(seen):
+        loader.epoch = epoch
+        places = [index % len(train) for index in loader.get_idxs()]
+        labels = [vocab[label] for _, y in found for label in y.tolist()]
+        assert labels == [train[stands_in.get(place, place)].label for place in places]
+    fresh = make(damaged, workers=2 - workers, late=LateCheck(train, 16, strict=False), **options).train
+    assert same(seen[3], batches(fresh, 3)), "what stands in doesn't depend on what was seen before"
+
+
+def test_pictures_without_a_damaged_one_are_the_same_checked_late(pictures):
+    late = LateCheck(pictures[0], 16, strict=False)
+    assert same(batches(make(pictures).train), batches(make(pictures, late=late).train))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_strict_ends_with_a_sentence_that_names_the_picture(damaged, workers):
+    loader = make(damaged, workers=workers, late=LateCheck(damaged[0], 16, strict=True)).train
+    with pytest.raises(DataError) as raised:
+        batches(loader)
+    assert "can't be read and strict is set: not a picture in a format" in str(raised.value)
+    assert str(damaged[0][0].path.parent) in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_picture_that_was_checked_before_and_has_gone_is_an_error(damaged, workers):
+    train, valid = damaged
+    valid[0].path.unlink()
+    with pytest.raises(ValueError, match=r"^the picture '.*' can't be read any more: can't be read: No such file"):
+        batches(make(damaged, workers=workers, late=LateCheck(train, 16, strict=False)).valid)
+    with pytest.raises(ValueError, match=r"^the picture '.*' can't be read any more: not a picture"):
+        batches(make(damaged, workers=workers).train)

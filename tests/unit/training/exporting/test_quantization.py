@@ -11,8 +11,9 @@ openvino = pytest.importorskip("openvino")
 
 from openvino import opset13 as ops  # noqa: E402
 
+from fastai_container.pictures import PictureError  # noqa: E402
 from fastai_training.data.labels import Example  # noqa: E402
-from fastai_training.exporting.quantization import BF16, FP32, INT8, Score, choose, measure  # noqa: E402
+from fastai_training.exporting.quantization import BF16, FP32, INT8, Score, choose, measure, readable  # noqa: E402
 from tests.unit.training_data import COLOURS, write_picture  # noqa: E402
 
 SIZE = 16
@@ -77,3 +78,15 @@ def test_of_many_pictures_a_part_is_scored_all_over_the_split(compiled: Path, tm
     _, facts = measure(tmp_path, compiled, items, many, VOCAB, SIZE, FP32, lambda _: None)
     assert facts["scored_pictures"] == 3
     assert facts["scores"][FP32]["error_rate"] == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_training_pictures_that_nobody_has_looked_at_may_be_unreadable(compiled: Path, tmp_path: Path):
+    items = [Example(write_picture(tmp_path / f"{name}.jpg", COLOURS[name]), name) for name in VOCAB]
+    bad = Example(tmp_path / "bad.jpg", "red")
+    bad.path.write_text("no picture")
+    assert [path for path, _ in readable([bad, *items], SIZE)] == [item.path for item in items]
+    path, facts = measure(tmp_path, compiled, [bad, *items], items, VOCAB, SIZE, INT8, lambda _: None)
+    assert path.exists()
+    assert facts["precision"] == INT8
+    with pytest.raises(PictureError):
+        measure(tmp_path, compiled, [bad], items, VOCAB, SIZE, FP32, lambda _: None)

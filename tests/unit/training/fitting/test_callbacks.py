@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
-from fastai_training.fitting.callbacks import Progress, duration
+from fastai_training.data.labels import DataError, Example
+from fastai_training.data.late_check import READ, UNREADABLE, LateCheck
+from fastai_training.fitting.callbacks import MergeMarks, Progress, duration
 from fastai_training.metrics import EPOCH_METRICS, definitions
 
 
@@ -82,3 +85,22 @@ def test_an_epoch_that_was_begun_before_counts_whole():
     assert resumed.history[0] == progress.history[0]
     assert resumed.history[1]["seconds"] >= 5
     assert resumed.history[1]["images_per_second"] == pytest.approx(32 / 4, rel=0.01)
+
+
+class TwoProcesses:
+    """Stands for two processes, of which the other says ``theirs``."""
+
+    def __init__(self, *theirs: int) -> None:
+        self.theirs = np.array(theirs, dtype=np.uint8)
+
+    def gather(self, mine):
+        return [mine, self.theirs]
+
+
+def test_after_an_epoch_every_process_knows_what_the_others_could_not_read(tmp_path):
+    late = LateCheck([Example(tmp_path / f"{number}.jpg", "a") for number in range(4)], 32, strict=False)
+    late.marks[:2] = READ
+    MergeMarks(late, TwoProcesses(0, 0, READ, UNREADABLE)).after_train()
+    assert late.marks.tolist() == [READ, READ, READ, UNREADABLE]
+    with pytest.raises(DataError, match="3 of the 4 training pictures seen so far can't be read"):
+        MergeMarks(late, TwoProcesses(UNREADABLE, UNREADABLE, READ, READ)).after_train()

@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from fastai_training.data.late_check import UNREADABLE, LateCheck  # noqa: E402
 from fastai_training.data.sources import find_examples  # noqa: E402
 from fastai_training.data.split import stratified_split  # noqa: E402
 from fastai_training.fitting.checkpoints import CheckpointError, list_checkpoints  # noqa: E402
@@ -37,7 +38,7 @@ def data(tmp_path_factory):
     return folder
 
 
-def run(data, checkpoints, stop=None, **options):
+def run(data, checkpoints, stop=None, check=None, **options):
     values = {"arch": ARCH, "epochs": 2, "freeze_epochs": 1, "batch_size": 4, "image_size": 32, "workers": 0}
     parameters = HyperParameters(**(values | {"precision": "fp32"} | options))
     examples = find_examples(data / "training")
@@ -53,6 +54,7 @@ def run(data, checkpoints, stop=None, **options):
         data_root=data,
         processes=Processes(),
         stop=stop or Stop(),
+        late=check(train) if check else None,
     )
 
 
@@ -182,3 +184,30 @@ def test_bf16_learns_what_fp32_learns(data, tmp_path):
     losses = [result.history[-1]["train_loss"] for result in results]
     assert losses[0] < 0.8 * results[0].history[0]["train_loss"]
     assert losses[1] == pytest.approx(losses[0], rel=0.15)
+
+
+def test_pictures_that_are_found_unreadable_are_the_same_ones_wherever_it_was_stopped(tmp_path):
+    write_pictures(tmp_path / "training", 7)
+    write_weights(tmp_path / "weights")
+    (tmp_path / "training" / "green_3.jpg").write_text("no picture")
+    (tmp_path / "training" / "red_1.jpg").write_text("no picture")
+    checks = []
+
+    def check(train):
+        checks.append(LateCheck(train, 32, strict=False))
+        return checks[-1]
+
+    def go_on(checkpoints, looks):
+        while True:
+            try:
+                return run(tmp_path, checkpoints, StopAfter(looks), check)
+            except SystemExit:
+                pass
+
+    whole = run(tmp_path, tmp_path / "whole", check=check)
+    expected = checks[-1].state()
+    parted = go_on(tmp_path / "parted", 3)
+    assert len(checks) > 3
+    assert equal(whole, parted)
+    assert (checks[-1].state() == expected).all()
+    assert 0 < (expected == UNREADABLE).sum() <= 2
