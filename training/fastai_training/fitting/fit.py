@@ -303,7 +303,7 @@ class _Run:
             progress.resume(self.resumed["progress"], inside_epoch=self.resumed["position"]["batch"] > 0)
             if stopping.patience:
                 stopping.restore(self.resumed["stopping"])
-            if self.late:
+            if self.late and "late" in self.resumed:  # not where an older version wrote it
                 self.late.merge([self.resumed["late"].numpy()])
             if best:
                 best.restore(self.resumed["best"])
