@@ -29,7 +29,7 @@ MANY, FEW = 95, 5
 #: Pictures of each breed that are held out.
 HELD_OUT = 5
 SEEDS = (1,) if QUICK else (1, 2, 3)
-SETTINGS: Mapping[str, Mapping[str, str]] = {
+SETTINGS: dict[str, dict[str, str]] = {
     "none": {},
     "class_weights=balanced": {"class_weights": "balanced"},
     "class_weights=sqrt": {"class_weights": "sqrt"},
@@ -86,10 +86,10 @@ def write_folders(folder: Path, by_breed: Mapping[str, Sequence[Path]]) -> None:
 
 
 def judge(rows: Iterable[Mapping[str, str]]) -> dict[str, float]:
-    """What validation.csv says beyond the error rate: shares (0 to 1) of the common and of the rare breeds' pictures."""
-    common, rare = [], []
-    for row in rows:
-        (common if row["label"] == COMMON else rare).append((row["label"], row["predicted"]))
+    """Shares (0 to 1) of the common and of the rare breeds' pictures, by the rows of validation.csv."""
+    pairs = [(row["label"], row["predicted"]) for row in rows]
+    common = [pair for pair in pairs if pair[0] == COMMON]
+    rare = [pair for pair in pairs if pair[0] != COMMON]
     return {
         "common_right": statistics.mean(label == predicted for label, predicted in common),
         "rare_right": statistics.mean(label == predicted for label, predicted in rare),
@@ -151,8 +151,8 @@ def report(facts: Mapping[str, Any]) -> str:
     common = " ".join(f"{name}={value}" for name, value in PARAMETERS.items())
     conditions = (
         f"{breeds} breeds of cats: {MANY} pictures of {COMMON} and {FEW} of each other one to train on, {HELD_OUT} of "
-        f"each, {breeds * HELD_OUT} in all, held out as the channel `validation`. The built-in trainer with `{common}`; "
-        f"{len(seeds)} seeds ({', '.join(map(str, seeds))}), each with pictures of its own, the same for every setting. "
+        f"each, {breeds * HELD_OUT} in all, held out as the channel `validation`. The trainer with `{common}`, "
+        f"seeds {', '.join(map(str, seeds))}: each has pictures of its own, the same for every setting. "
         "Mean (lowest to highest). What is held out is even, so balanced accuracy is what the error rate leaves of "
         f"100 %; one picture of one seed is {100 / (breeds * HELD_OUT):.1f} points."
     )
