@@ -94,52 +94,52 @@ def measure_find(root: Path) -> dict[str, Any]:
 
 
 IMPORTS = "imports"
-#: In this order, of one process.
+#: In the trainer's order: torch is imported when the pictures are known.
 PARTS = {
-    IMPORTS: "importing torch, fastai and our code",
     "find": "finding and labelling",
     "split": "splitting, looking for uneven classes and copies",
-    "digest": "hashing names and sizes, for checkpoints",
+    IMPORTS: "importing torch, fastai and our code",
     "loaders": "making the loaders",
+    "digest": "hashing names and sizes, for checkpoints",
     "batch": "the first batch of 64",
 }
 
 
 def measure_batch(root: Path) -> dict[str, Any]:
     """Seconds of each of PARTS until the first batch of training, and of checking CHECKED pictures."""
-    timer = Timer()
-    import torch
-
     import fastai_training
     from fastai_container.resources import cpu_count
-    from fastai_training.data.loaders import build_loaders, worker_count
     from fastai_training.data.sources import find_examples
     from fastai_training.data.split import stratified_split
     from fastai_training.data.verification import leave_out_unreadable
-    from fastai_training.fitting.checkpoints import data_digest
     from fastai_training.hyperparameters import HyperParameters
 
-    timer.mark(IMPORTS)
+    parameters, timer = HyperParameters(), Timer()
     found = find_examples(root)
     timer.mark("find")
     some = replace(found, items=random.Random(0).sample(found.items, min(CHECKED, len(found.items))))
     timer.skip()
     checked = leave_out_unreadable(some, strict=True, processes=cpu_count())
     timer.mark("check")
-    parameters = HyperParameters()
     train, valid = stratified_split(found.items, parameters.valid_pct, parameters.seed)
     with contextlib.suppress(ImportError):  # a baseline may be older
         from fastai_training.data.quality import examine
 
         examine(train, valid, [], checked.digests)
     timer.mark("split")
-    data_digest(root, train, valid)
-    timer.mark("digest")
+    import torch
+
+    from fastai_training.data.loaders import build_loaders, worker_count
+    from fastai_training.fitting.checkpoints import data_digest
+
+    timer.mark(IMPORTS)
     stats = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     workers, _ = worker_count(parameters)
     loaders = build_loaders(train, valid, found.vocab, parameters, stats, torch.device("cpu"), workers)
-    loaders.train.epoch = 0
     timer.mark("loaders")
+    data_digest(root, train, valid)
+    timer.mark("digest")
+    loaders.train.epoch = 0
     pictures, _ = next(iter(loaders.train))
     timer.mark("batch")
     if len(pictures) != parameters.batch_size:
@@ -242,7 +242,9 @@ def report(facts: Mapping[str, Any]) -> str:
     )
     check = (
         f"The check decodes every picture once, in {facts['check_processes']} processes. Its rate was measured on "
-        f"{facts['checked']:,} pictures; the estimates are this rate times all pictures. Larger pictures take longer."
+        f"{facts['checked']:,} pictures; the estimates are this rate times all pictures. Larger pictures take longer. "
+        f"The machine's load (processes that run or wait to, the mean of a minute) before the rounds was "
+        f"{', '.join(f'{load:.1f}' for load in facts['load'])}: seconds by the clock have what else ran in them."
     )
     return "\n\n".join(
         [
@@ -272,7 +274,9 @@ def measure_all(root: Path, checkouts: Mapping[str, Path]) -> None:
     facts["revisions"] = {who: revision(path) for who, path in checkouts.items()}
     print(f"{warm(root):,} files in {root}", flush=True)
     rounds: list[dict[str, dict[str, Any]]] = []
+    facts["load"] = []
     for number in range(ROUNDS):
+        facts["load"].append(os.getloadavg()[0])
         one: dict[str, dict[str, Any]] = {who: {} for who in checkouts}
         for name in MEASUREMENTS:
             for who in checkouts if number % 2 == 0 else reversed(list(checkouts)):

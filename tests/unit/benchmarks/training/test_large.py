@@ -47,6 +47,7 @@ DESCRIBED = {
     "classes": 100,
     "checked": 500,
     "check_processes": 2,
+    "load": [6.5, 7.25],
     "rounds": 2,
     "machine": MACHINE,
 }
@@ -73,6 +74,7 @@ def test_the_report_has_a_column_for_each_revision_and_labels_estimates_as_such(
     assert "| highest memory, KiB | 5,000 (5,000–5,000) | 4,000 (4,000–4,000) | 1.25 (1.25–1.25) |" in told
     assert "| ESTIMATE, not measured: check of all 200,000, seconds | 200 (200–200) |" in told
     assert "measured on 500 pictures; the estimates are this rate times all pictures" in told
+    assert "before the rounds was 6.5, 7.2:" in told
 
 
 def test_the_report_without_a_baseline_has_neither_its_column_nor_ratios():
