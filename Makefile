@@ -5,7 +5,7 @@ export DATA OUT HP VALIDATION WEIGHTS NETWORK MODEL PICTURE IMAGE PORT DEVICE RU
     TRAINING_IMAGE SERVING_IMAGE SDK SCRIPT PETS_DIR ARGS REQUIRE_ENGINE IMAGES QUICK MINUTES LIMIT
 
 COMMANDS := help doctor engine base build train serve predict stop demo local-mode sbom size push test check \
-    bench-serving bench-start bench-size bench-training bench-soak clean
+    bench-serving bench-start bench-size bench-training bench-imbalance bench-large bench-soak clean
 .DEFAULT_GOAL := help
 .PHONY: $(COMMANDS)
 

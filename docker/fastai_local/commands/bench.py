@@ -20,13 +20,19 @@ def run(settings: Settings, name: str) -> int:
     return code
 
 
-def _benchmark(name: str, needs: str, help_text: str, *options: str) -> None:
-    """Register the module benchmarks.``name`` as the command bench-``name``."""
-    command(f"bench-{name}", needs, help_text, *options)(partial(run, name=name))
+def _benchmark(name: str, needs: str, help_text: str, *options: str, module: str = "") -> None:
+    """Register benchmarks.``module``, which is ``name`` unless given, as the command bench-``name``."""
+    command(f"bench-{name}", needs, help_text, *options)(partial(run, name=module or name))
 
 
 _benchmark("serving", "", "measures requests a second and latency beside other servers", "QUICK=1")
 _benchmark("start", "", "measures the time from start to the first response, and memory", "QUICK=1")
 _benchmark("size", "", "measures what the images weigh, beside what the other servers' environments do")
 _benchmark("training", "", "measures training beside plain fastai", "QUICK=1")
+_benchmark(
+    "imbalance", "", "measures what corrections for uneven classes bring", "QUICK=1", module="training.imbalance"
+)
+_benchmark(
+    "large", "", "measures finding and reading very many pictures", 'ARGS="--baseline folder"', module="training.large"
+)
 _benchmark("soak", "MODEL=folder", "honest clients beside hostile ones", "MINUTES=60", "LIMIT=2g")
