@@ -160,6 +160,7 @@ if __name__ == "__main__":
         for story in (
             script_on_s3,
             two_hosts,
+            go_on_from_a_model,
             script_in_serving,
             transform,
             module_beside_the_script,
