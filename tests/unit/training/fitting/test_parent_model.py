@@ -280,7 +280,7 @@ def test_the_channel_is_found_by_its_name(tmp_path):
 
 
 def test_keeping_a_head_needs_a_model(tmp_path):
-    channels = Channels(tmp_path, None, None)
+    channels = Channels(tmp_path)
     with pytest.raises(HyperParameterError, match="head=keep"):
         _take_parent(channels, HyperParameters(head="keep"), frozenset({"head"}), print)
     assert _take_parent(channels, HyperParameters(), frozenset(), print) == (HyperParameters(), None)
@@ -289,7 +289,7 @@ def test_keeping_a_head_needs_a_model(tmp_path):
 def test_a_weights_channel_beside_it_is_named_as_not_used(tmp_path, channel):
     said = []
     with pytest.raises(ParentError, match="is empty"):
-        _take_parent(Channels(tmp_path, None, tmp_path, channel), HyperParameters(), frozenset(), said.append)
+        _take_parent(Channels(tmp_path, weights=tmp_path, model=channel), HyperParameters(), frozenset(), said.append)
     assert said == ["the channel weights is not used: the weights are those of the model in the channel model"]
 
 
@@ -300,7 +300,7 @@ def test_what_is_wrong_is_told_before_torch_is_imported(channel):
         from fastai_training.data.channels import Channels
         from fastai_training.hyperparameters import HyperParameters
         from fastai_training.trainer import _take_parent
-        channels = Channels(Path("/"), None, None, Path(sys.argv[1]))
+        channels = Channels(Path("/"), model=Path(sys.argv[1]))
         try:
             _take_parent(channels, HyperParameters(), frozenset(), print)
         except Exception as error:

@@ -51,7 +51,9 @@ def learner(valid: list[int], **parameters):
         Loader([(picture(number), torch.tensor(number % 2)) for number in numbers], bs=2)
         for numbers in (range(10), valid)
     )
-    return build_learner(DataLoaders(train, held_out), classifier, HyperParameters(**parameters), CPU)
+    loaders = DataLoaders(train, held_out)
+    loaders.vocab = ["even", "odd"]
+    return build_learner(loaders, classifier, HyperParameters(**parameters), CPU)
 
 
 def test_the_learner_takes_its_numbers_from_the_hyperparameters():
