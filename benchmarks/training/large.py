@@ -243,8 +243,9 @@ def report(facts: Mapping[str, Any]) -> str:
         row("ESTIMATE, not measured: check of these, seconds", "check estimate", 0),
         row("ESTIMATE, not measured: the sum and the check, seconds", "batch estimate", 0),
     ]
+    kind = "pictures that were given" if facts.get("given") else "JPEGs of 40×32 pixels in a folder for each class"
     conditions = (
-        f"{facts['pictures']:,} JPEGs of 40×32 pixels in {facts['classes']} folders, whose names are the classes, on "
+        f"{facts['pictures']:,} {kind}, {facts['classes']} classes, on "
         "a local disk that was walked through once before. Each column is a revision of the code, each measurement a "
         f"process of its own, {facts['rounds']} rounds in turns. Median (lowest–highest); a ratio is to the baseline "
         "in the same round. Memory is `ru_maxrss` of the process that does the work, not of its children."
@@ -278,9 +279,12 @@ def revision(checkout: Path) -> str:
     return done.stdout.strip() if done.returncode == 0 else checkout.name
 
 
-def measure_all(root: Path, checkouts: Mapping[str, Path]) -> None:
-    """Measure each of ``checkouts`` on the pictures below ``root``, and write what was found after each round."""
-    facts: dict[str, Any] = {"machine": machine(), "checked": CHECKED}
+def measure_all(root: Path, checkouts: Mapping[str, Path], *, given: bool) -> None:
+    """Measure each of ``checkouts`` on the pictures below ``root``, and write what was found after each round.
+
+    ``given``: the pictures are a user's own, so the report doesn't say what ``generate`` makes.
+    """
+    facts: dict[str, Any] = {"machine": machine(), "checked": CHECKED, "given": given}
     facts["revisions"] = {who: revision(path) for who, path in checkouts.items()}
     print(f"{warm(root):,} files in {root}", flush=True)
     rounds: list[dict[str, dict[str, Any]]] = []
@@ -324,12 +328,12 @@ def main(arguments: Sequence[str]) -> int:
     asked = parse(arguments)
     checkouts = {OURS: ROOT} | ({BASELINE: asked.baseline.resolve()} if asked.baseline else {})
     if asked.folder:
-        measure_all(asked.folder.resolve(), checkouts)
+        measure_all(asked.folder.resolve(), checkouts, given=True)
         return 0
     with tempfile.TemporaryDirectory(prefix="bench-large-") as folder:
         root = Path(folder).resolve() / "pictures"
         generate(root, asked.pictures)
-        measure_all(root, checkouts)
+        measure_all(root, checkouts, given=False)
     return 0
 
 

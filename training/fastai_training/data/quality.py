@@ -26,8 +26,8 @@ def _rare(train: Sequence[Example]) -> list[Note]:
     (common, most), (rarest, least) = counts.most_common()[0], counts.most_common()[-1]
     if least < RARE * most:
         text = (
-            f"classes are uneven: {shown(rarest)} has {least} pictures, {shown(common)} {most}; class_weights=balanced "
-            "or sampling=balanced gives rare classes more weight"
+            f"classes are uneven: {shown(rarest)} has {least} pictures, {shown(common)} {most}; sampling=balanced "
+            "(or class_weights) gives rare classes more weight"
         )
         notes.append(Note(text))
     return notes

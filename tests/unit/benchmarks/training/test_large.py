@@ -77,6 +77,14 @@ def test_the_report_has_a_column_for_each_revision_and_labels_estimates_as_such(
     assert "before the rounds was 6.5, 7.2:" in told
 
 
+def test_the_report_says_whether_the_pictures_were_made_or_given():
+    measured = {"measured": large.compare(ROUNDS)}
+    made, given = (large.report(DESCRIBED | measured | {"given": given}) for given in (False, True))
+    assert "200,000 JPEGs of 40×32 pixels in a folder for each class, 100 classes, on a local disk" in made
+    assert "200,000 pictures that were given, 100 classes, on a local disk" in given
+    assert "40×32" not in given
+
+
 def test_the_report_without_a_baseline_has_neither_its_column_nor_ratios():
     told = large.report(DESCRIBED | {"measured": large.compare([{"ours": one["ours"]} for one in ROUNDS])})
     assert "|  | aaa1111 |\n" in told

@@ -36,7 +36,7 @@ def test_classes_of_one_picture_and_classes_that_are_not_validated_are_named():
 def test_uneven_classes_are_named_with_what_to_do():
     train = some("cat", *(f"c{number}" for number in range(21))) + some("dog", "1", "2")
     (text,) = texts(train, some("cat", "3") + some("dog", "4"), [], {})
-    assert text.startswith("classes are uneven: dog has 2 pictures, cat 21; class_weights=balanced")
+    assert text.startswith("classes are uneven: dog has 2 pictures, cat 21; sampling=balanced")
 
 
 def test_copies_on_both_sides_of_the_split_are_counted_with_one_of_each():
