@@ -174,8 +174,9 @@ def measured(name: str, root: Path, checkout: Path) -> dict[str, Any]:
     path = os.pathsep.join(str(checkout / folder) for folder in ("container", "training"))
     done = run(["-m", "benchmarks.training.large", name, str(root)], ROOT, {"PYTHONPATH": path})
     result: dict[str, Any] = json.loads(done.log[-1][1])
-    if not Path(result["code"]).is_relative_to(checkout):
-        raise RuntimeError(f"the code in {checkout} was to be measured, and {result['code']} was")
+    code = result.pop("code")
+    if not Path(code).is_relative_to(checkout):
+        raise RuntimeError(f"the code in {checkout} was to be measured, and {code} was")
     return result
 
 
