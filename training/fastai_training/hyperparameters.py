@@ -79,6 +79,9 @@ class HyperParameters:
         "there are such classes",
         choices=("auto", "keep", "new"),
     )
+    unpickle: bool = _parameter(
+        False, "open a learner's `export.pkl` in the channel `model`; a pickle runs code, so only one that you trust"
+    )
     workers: int | str = _parameter(
         "auto",
         "processes that decode pictures; `auto` goes by cores and /dev/shm",

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastai_container.errors import UserError
@@ -61,6 +62,12 @@ def _export(paths: MLPaths, result: Result, data: Data, parameters: HyperParamet
     return details
 
 
+def _unpickle(pickle: Path, folder: Path) -> None:
+    from fastai_training.exporting.exported_learner import write_exported
+
+    write_exported(pickle, folder, log)
+
+
 def _take_parent(
     channels: Channels, parameters: HyperParameters, asked: frozenset[str], say: Log
 ) -> tuple[HyperParameters, ParentNetwork | None]:
@@ -72,10 +79,12 @@ def _take_parent(
     if channels.model is None:
         if parameters.head == "keep":
             raise HyperParameterError("head=keep keeps the head of the model in the channel model, and there is none")
+        if parameters.unpickle:
+            raise HyperParameterError("unpickle=true is for a learner in the channel model, there is no such channel")
         return parameters, None
     if channels.weights is not None:
         say("the channel weights is not used: the weights are those of the model in the channel model")
-    with opened_parent(channels.model, say) as found:
+    with opened_parent(channels.model, say, _unpickle if parameters.unpickle else None) as found:
         parameters = settle(parameters, asked, found, say)
         from fastai_training.fitting.parent_network import load_parent
 

@@ -47,11 +47,11 @@ def write_learner(
         train = given
     if not train or not valid:
         raise ExportError(f"this learner doesn't tell its pictures' files and labels; {GIVE_SAMPLES}")
-    mean, std = _statistics(learner)
+    mean, std = statistics(learner)
     manifest = ModelManifest(
-        _architecture(learner),
+        architecture(learner),
         list(learner.dls.vocab),
-        _image_size(learner),
+        image_size(learner),
         mean,
         std,
         metrics=_metrics(learner) if metrics is None else _finite(metrics),
@@ -65,7 +65,7 @@ def write_learner(
         learner.model.to(device).train(training)
 
 
-def _architecture(learner: Learner) -> str:
+def architecture(learner: Learner) -> str:
     """The name that ``vision_learner`` was given, else that of the network's class."""
     arch = getattr(learner, "arch", None)
     if isinstance(arch, str):
@@ -77,7 +77,7 @@ def _transforms(pipeline: Any) -> list[Any]:
     return list(getattr(pipeline, "fs", None) or [])
 
 
-def _image_size(learner: Learner) -> int:
+def image_size(learner: Learner) -> int:
     """The side in pixels of the square that the network sees. Raises ExportError."""
     for transform in reversed(_transforms(learner.dls.valid.after_item)):
         if isinstance(transform, Resize):
@@ -85,7 +85,7 @@ def _image_size(learner: Learner) -> int:
     raise ExportError("this learner's pictures have no size of their own: use item_tfms=Resize(SIZE)")
 
 
-def _statistics(learner: Learner) -> tuple[list[float], list[float]]:
+def statistics(learner: Learner) -> tuple[list[float], list[float]]:
     """Mean and standard deviation per channel (red, green, blue), of values from 0 to 1. Raises ExportError."""
     found = [transform for transform in _transforms(learner.dls.valid.after_batch) if isinstance(transform, Normalize)]
     if len(found) > 1:

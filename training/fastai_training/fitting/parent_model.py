@@ -13,7 +13,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -57,22 +57,27 @@ def names_of(names: list[str]) -> str:
     return ", ".join(map(shown, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
 
 
+#: Writes the learner of a pickle (the first path) as a model folder (the second); it runs what the pickle says.
+Unpickle = Callable[[Path, Path], None]
+
+
 @contextmanager
-def opened_parent(channel: Path, say: Log) -> Iterator[Parent]:
+def opened_parent(channel: Path, say: Log, unpickle: Unpickle | None = None) -> Iterator[Parent]:
     """The model in ``channel``, for as long as the block runs; an archive is unpacked into a temporary folder.
 
-    Raises ParentError for a channel without a model of this project, or a damaged one; VolumeError where there is no
+    ``unpickle``: where the user trusts it, what makes a model folder of a learner that fastai exported. Raises
+    ParentError for a channel without a model that can be gone on from, or a damaged one; VolumeError where there is no
     room to unpack it.
     """
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            parent = _open(channel, Path(scratch), say)
+            parent = _open(channel, Path(scratch), say, unpickle)
         except PermissionError as error:
             raise ParentError(f"{CHANNEL}: {unreadable(error.filename or channel)}") from None
         yield parent
 
 
-def _open(channel: Path, scratch: Path, say: Log) -> Parent:
+def _open(channel: Path, scratch: Path, say: Log, unpickle: Unpickle | None) -> Parent:
     names = sorted(entry.name for entry in channel.iterdir())
     archives = [name for name in names if name.endswith(ARCHIVES) and (channel / name).is_file()]
     if MANIFEST in names:
@@ -80,14 +85,38 @@ def _open(channel: Path, scratch: Path, say: Log) -> Parent:
         if archives:
             say(f"{CHANNEL}: {names_of(archives)} is not used, beside a {MANIFEST}")
     elif len(archives) == 1:
-        folder, source = scratch, shown(archives[0])
+        folder, source = scratch / "unpacked", shown(archives[0])
+        folder.mkdir()
         _unpack(channel / archives[0], folder)
+    elif unpickle and _pickles(names):
+        folder, source = channel, "its folder"
     else:
         raise _no_model(channel, names, archives, CHANNEL)
+    if unpickle:
+        folder, source = _written(folder, scratch / "learner", source, unpickle)
     parent = _verified(folder, source)
     if (folder / "code").is_dir():
         say(f"{CHANNEL}: the script in its code/ is not taken over; put it into the new model")
     return parent
+
+
+def _pickles(names: list[str]) -> list[str]:
+    return [name for name in names if name.endswith((".pkl", ".pickle"))]
+
+
+def _written(folder: Path, target: Path, source: str, unpickle: Unpickle) -> tuple[Path, str]:
+    """The learner that ``folder`` holds as a model folder at ``target``. Raises ParentError where it holds none."""
+    names = sorted(entry.name for entry in folder.iterdir())
+    pickles = _pickles(names)
+    if MANIFEST in names:
+        raise ParentError(
+            f"unpickle=true, but {source} in {CHANNEL} is a model folder, which needs no pickle: leave unpickle out"
+        )
+    if len(pickles) != 1:
+        held = names_of(pickles) if pickles else f"none: {names_of(names) or 'it is empty'}"
+        raise ParentError(f"unpickle=true takes the one pickle of a learner in {CHANNEL} ({source}); it holds {held}")
+    unpickle(folder / pickles[0], target)
+    return target, shown(pickles[0])
 
 
 def _verified(folder: Path, source: str) -> Parent:
@@ -112,12 +141,12 @@ def _no_model(folder: Path, names: list[str], archives: list[str], where: str) -
     nested = [name for name in names for file in (MANIFEST, "model.tar.gz") if (folder / name / file).is_file()]
     if nested:
         return ParentError(f"{where}: the model is in its folder {shown(nested[0])}; give what is in that one")
-    pickles = [name for name in names if name.endswith((".pkl", ".pickle"))]
+    pickles = _pickles(names)
     if pickles:
         return ParentError(
             f"{where} holds {shown(pickles[0])} and no {MANIFEST}: a learner exported by fastai is code, and isn't run "
             "here. In the environment that made it call fastai_sagemaker.export_model(load_learner(...), folder, "
-            "samples=[(path, label), ...]) and give that folder"
+            "samples=[(path, label), ...]) and give that folder; or, where you trust the file, set unpickle=true"
         )
     weights = [name for name in names if name.endswith((".pth", ".pt", ".bin", ".safetensors", ".ckpt"))]
     if weights:
