@@ -28,7 +28,11 @@ def start(program: str, *, stop_seconds: float = 30, mode: str = "") -> subproce
 
 
 def last_line(process: subprocess.Popen[str]) -> str:
-    output, errors = process.communicate(timeout=PATIENCE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    # Not communicate: what readline has read ahead lies in the stream's buffer, where that doesn't look.
+    with process:
+        output, errors = process.stdout.read(), process.stderr.read()
     assert output, errors
     return output.splitlines()[-1]
 

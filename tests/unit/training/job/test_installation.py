@@ -78,7 +78,7 @@ def test_what_is_here_is_told_and_left_as_it_is(code: Path):
 def test_what_the_image_lacks_is_installed_and_nothing_else(code: Path):
     (code / "requirements.txt").write_text(f"numpy\n./{write_wheel(code)}\n")
     log, found = install(code)
-    assert log[0] == "requirements.txt: numpy is here already"
+    assert "requirements.txt: numpy is here already" in log
     assert "made.py" in found
     assert "numpy" not in found
 
