@@ -62,12 +62,6 @@ def _export(paths: MLPaths, result: Result, data: Data, parameters: HyperParamet
     return details
 
 
-def _unpickle(pickle: Path, folder: Path) -> None:
-    from fastai_training.exporting.exported_learner import write_exported
-
-    write_exported(pickle, folder, log)
-
-
 def _take_parent(
     channels: Channels, parameters: HyperParameters, asked: frozenset[str], say: Log
 ) -> tuple[HyperParameters, ParentNetwork | None]:
@@ -84,7 +78,13 @@ def _take_parent(
         return parameters, None
     if channels.weights is not None:
         say("the channel weights is not used: the weights are those of the model in the channel model")
-    with opened_parent(channels.model, say, _unpickle if parameters.unpickle else None) as found:
+
+    def unpickle(pickle: Path, folder: Path) -> None:
+        from fastai_training.exporting.exported_learner import write_exported
+
+        write_exported(pickle, folder, say)
+
+    with opened_parent(channels.model, say, unpickle if parameters.unpickle else None) as found:
         parameters = settle(parameters, asked, found, say)
         from fastai_training.fitting.parent_network import load_parent
 

@@ -16,6 +16,11 @@ class DataError(UserError):
     """Pictures or labels that can't be trained on."""
 
 
+def relative_name(path: Path, root: Path) -> str:
+    """Return ``path`` relative to ``root``; its name alone where it lies elsewhere, as what is unpacked does."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
 @dataclass(frozen=True)
 class Note:
     """Something that the user should know of the data, with one ``example`` of it, if there is one."""

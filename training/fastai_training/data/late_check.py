@@ -13,8 +13,8 @@ from typing import TypeVar
 import numpy as np
 
 from fastai_container.pictures import PictureError, open_picture
-from fastai_training.data.labels import DataError, Example
-from fastai_training.data.verification import MOST_UNREADABLE, picture_bytes, relative_name
+from fastai_training.data.labels import DataError, Example, relative_name
+from fastai_training.data.verification import MOST_UNREADABLE, picture_bytes
 from fastai_training.hyperparameters import HyperParameters
 from fastai_training.quoting import shown
 

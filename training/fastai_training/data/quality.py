@@ -72,8 +72,19 @@ def _copies(parts: Mapping[str, Sequence[Example]], digests: Mapping[Path, bytes
     return notes
 
 
+def _groups(train: Sequence[Example], valid: Sequence[Example], test: Sequence[Example]) -> list[Note]:
+    """What a split that the user gave does to the groups, which have no say in it."""
+    held_out = {item.group for item in (*valid, *test) if item.group}
+    both = sorted({item.group for item in train if item.group} & held_out)
+    if not both:
+        return []
+    text = f"{len(both)} groups are on both sides of the split, which was given; the error that is measured is too low"
+    return [Note(text, both[0])]
+
+
 def examine(
     train: Sequence[Example], valid: Sequence[Example], test: Sequence[Example], digests: Mapping[Path, bytes]
 ) -> list[Note]:
     """Return what the user should know. ``digests``: hashes of the files' bytes."""
-    return _rare(train) + _unvalidated(train, valid) + _copies({"train": train, "valid": valid, "test": test}, digests)
+    parts = {"train": train, "valid": valid, "test": test}
+    return _rare(train) + _unvalidated(train, valid) + _groups(train, valid, test) + _copies(parts, digests)

@@ -12,7 +12,7 @@ from fastai_training.data.channels import TEST, TRAINING, VALIDATION, Channels
 from fastai_training.data.labels import TEST as FOR_TEST
 from fastai_training.data.labels import TRAIN as FOR_TRAINING
 from fastai_training.data.labels import VALID as FOR_VALIDATION
-from fastai_training.data.labels import DataError, Example, Examples, Note, vocabulary
+from fastai_training.data.labels import DataError, Example, Examples, Note, relative_name, vocabulary
 from fastai_training.data.late_check import LateCheck, is_wanted, sampled
 from fastai_training.data.readers.reader import Asked
 from fastai_training.data.sources import find_examples
@@ -54,12 +54,8 @@ def describe(found: Examples) -> str:
     for item in found.items:
         first.setdefault(item.label, item)
     some = list(first.values())[:_SHOWN_CLASSES]
-    examples = ", ".join(f"{shown(_name(found.root, item.path))} is {shown(item.label)}" for item in some)
+    examples = ", ".join(f"{shown(relative_name(item.path, found.root))} is {shown(item.label)}" for item in some)
     return f"{len(found.items)} pictures of {len(found.vocab)} classes, labels from {found.source}: {examples}"
-
-
-def _name(root: Path, path: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
 
 
 def _say_note(say: Log, where: str, note: Note) -> None:

@@ -23,7 +23,7 @@ from fastai_container.errors import PictureError
 from fastai_container.picture_limits import MAX_PICTURE_BYTES, MIN_PICTURE_BYTES
 from fastai_container.pictures import check_picture
 from fastai_container.resources import cpu_count, total_memory_bytes
-from fastai_training.data.labels import DataError, Example, Examples
+from fastai_training.data.labels import DataError, Example, Examples, relative_name
 from fastai_training.quoting import shown
 
 #: More unreadable pictures than this share of all, and the data set is not what the user thinks it is.
@@ -37,10 +37,6 @@ PICTURES_EACH = 32
 MEMORY_SHARE = 0.25
 #: What a process may allocate beyond a picture's limit: an estimate's error is no reason to leave one out.
 SPARE_BYTES = 512 * 2**20
-
-
-def relative_name(path: Path, root: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
 
 
 def picture_bytes() -> int:

@@ -16,12 +16,12 @@ import numpy as np
 
 from fastai_container.pictures import PictureError, center_square, open_picture
 from fastai_training.console import Log
-from fastai_training.data.labels import Example
+from fastai_training.data.labels import Example, relative_name
 from fastai_training.diagnosis.disk_space import keep
 from fastai_training.quoting import utf8
 from fastai_training.reporting import charts
 from fastai_training.reporting.evaluation import Evaluation, Mistake, evaluate
-from fastai_training.reporting.run_files import columns, relative_name, write_csv
+from fastai_training.reporting.run_files import columns, write_csv
 
 #: Mistakes shown as pictures, and left-out files listed in the page (all are in skipped.csv).
 MOST_MISTAKES, MOST_SKIPPED = 24, 100

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastai_training.console import Log
-from fastai_training.data.labels import Example
+from fastai_training.data.labels import Example, relative_name
 from fastai_training.diagnosis.disk_space import keep
 from fastai_training.quoting import csv_text
 
@@ -33,11 +33,6 @@ def write_history(folder: Path, history: list[dict[str, float]], log: Log) -> No
     if history:
         header = columns(history)
         write_csv(folder / "history.csv", header, ([row.get(name) for name in header] for row in history), log)
-
-
-def relative_name(path: Path, root: Path) -> str:
-    """Return ``path`` relative to ``root``; its name alone where it lies elsewhere, as what is unpacked does."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 def write_predictions(

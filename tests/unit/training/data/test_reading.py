@@ -13,7 +13,7 @@ from fastai_training.data.reading import Data, read_data, settle_late
 from fastai_training.hyperparameters import HyperParameters, parse
 from tests.fixtures.data_cases import CASES, Right
 from tests.fixtures.record_files import write_list
-from tests.unit.training_data import write_pictures
+from tests.unit.training_data import COLOURS, write_picture, write_pictures
 
 
 def read(root: Path, right: Right) -> tuple[Data, str]:
@@ -265,3 +265,14 @@ def test_after_training_what_could_not_be_read_is_left_out_and_named(tmp_path):
     assert said[-2].startswith(f"channel training: {len(reds)} pictures left out while training (red_")
     assert said[-1] == "data: no training picture of red can be read: it was not learnt"
     assert settled.notes[-1][1].text in said[-1]
+
+
+def test_groups_that_a_given_split_parts_are_named(tmp_path):
+    for part, numbers in (("train", (1, 2, 3)), ("val", (3, 4))):
+        for name in ("warm", "cold"):
+            for number in numbers:
+                write_picture(tmp_path / part / name / f"p{number}_{part}.jpg", COLOURS["red"], seed=number)
+    said: list[str] = []
+    read_data(Channels(tmp_path), HyperParameters(image_size=32, group_from=r"/(p\d)_"), said.append, 1)
+    told = "data: 1 groups are on both sides of the split, which was given; the error that is measured is too low"
+    assert f"{told} (for example p3)" in said

@@ -39,14 +39,14 @@ def take(channel: Path, said: list[str], parameters: HyperParameters = TRUSTED):
     return _take_parent(Channels(channel, model=channel), parameters, frozenset({"unpickle"}), said.append)
 
 
-def test_a_learner_is_gone_on_from_when_it_is_trusted(tmp_path, capsys):
+def test_a_learner_is_gone_on_from_when_it_is_trusted(tmp_path):
     export(tmp_path / "pictures", tmp_path / "model" / "export.pkl")
     said: list[str] = []
     parameters, parent = take(tmp_path / "model", said)
     assert parent is not None
     assert (parent.manifest.arch, parent.manifest.vocab) == ("resnet18", ["blue", "red"])
     assert (parameters.arch, parameters.image_size) == ("resnet18", 64)
-    assert "the learner export.pkl was opened as unpickle=true says: resnet18 of 2 classes" in capsys.readouterr().out
+    assert "the learner export.pkl was opened as unpickle=true says: resnet18 of 2 classes" in said
     write_exported(tmp_path / "model" / "export.pkl", tmp_path / "written", said.append)
     assert load_verified(tmp_path / "written").vocab == ["blue", "red"]
 
